@@ -1,0 +1,341 @@
+"""What every part of a run is told: plain, picklable data that the client makes from a Network.
+
+Nothing here is symbolic, random or backend specific. A part needs no sympy, no model class and no user code to build itself from
+these records, and every number that reaches results was computed once, by the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Key = tuple[int, int]
+"""Two uint32 words: the Philox key of one random stream."""
+
+OCTAVES = 32
+CELLS = 32
+SIDE = OCTAVES * CELLS + 1
+"""Nodes of one side of a quantile table; see Drawn."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Ascending, distinct indices of a population: the range [start, stop), or `ids` where that is not None."""
+
+    start: int
+    stop: int
+    ids: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return self.stop - self.start if self.ids is None else len(self.ids)
+
+    def array(self) -> npt.NDArray[np.int64]:
+        return np.arange(self.start, self.stop, dtype=np.int64) if self.ids is None else self.ids
+
+    def within(self, lo: int, hi: int) -> tuple[int, npt.NDArray[np.int64]]:
+        """Members in [lo, hi): (position of the first of them in the subset, their indices)."""
+        if self.ids is None:
+            a = min(max(self.start, lo), self.stop)
+            return a - self.start, np.arange(a, max(a, min(self.stop, hi)), dtype=np.int64)
+        a, b = np.searchsorted(self.ids, (lo, hi))
+        return int(a), self.ids[a:b]
+
+
+# ---- values: one number, one per element, or a draw per element
+
+
+@dataclass(frozen=True)
+class Fixed:
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """One number for each element, in the order of the elements."""
+
+    values: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A random number per element, by inverse-CDF tables, one table per independent draw.
+
+    A table has shape (2, SIDE), float64: row 0 the quantiles of p <= 1/2, row 1 those of 1 - p. Node k of a row stands at
+    p = 2**-33 * 2**(k // CELLS) * (1 + (k % CELLS) / CELLS), so cells shrink towards both tails. A uint32 u is looked up by
+    side = u >> 31, v = ~u if side else u, x = v + 0.5 (so p = x * 2**-32), and interpolated linearly in p.
+
+    `program` is a postfix expression over the draws: ("draw", k), ("const", c), and the binary operations
+    ("add", 0) ("sub", 0) ("mul", 0) ("div", 0) ("min", 0) ("max", 0). A single table has the program (("draw", 0),).
+    `low` and `high` bound every value that can come out.
+    """
+
+    tables: tuple[npt.NDArray[np.float64], ...]
+    program: tuple[tuple[str, float], ...]
+    low: float
+    high: float
+
+
+Value = Fixed | Given | Drawn
+
+
+# ---- populations
+
+
+@dataclass(frozen=True)
+class ReceptorSpec:
+    """An integer accumulator per neuron; one unit of it is 2**exponent of `unit`."""
+
+    name: str
+    unit: str
+    exponent: int
+    wide: bool
+    """int64, else int32."""
+
+
+class KernelSpec(Protocol):
+    """A generated update, as text. Made by eventsnn.codegen; a frozen dataclass of plain data there.
+
+    `step` is the text of `def step(...)`, without decorators, on scalars of the float type F. Its arguments, in this order:
+    *states, refr (int32; only where `refractory`), *inputs (F, one per receptor, already in physical units),
+    I_stim (F; only where current=True was asked for), *constants (F, in the order of `constants`), NREF (int32; where `refractory`).
+    It returns (*new states, new refr where `refractory`, spikes) with spikes an integer 0 or 1.
+    Free names in the text: F, I0, I1 (np.int32 0 and 1), fma, mul, exp, log (portable versions).
+    """
+
+    name: str
+    states: tuple[str, ...]
+    receptors: tuple[str, ...]
+    refractory: bool
+    current_input: bool
+    """Whether a stimulus current may enter (then step_source(current=True) works)."""
+
+    def step_source(self, current: bool) -> str: ...
+
+    def constant_names(self, current: bool) -> tuple[str, ...]: ...
+
+    def constants(self, values: Mapping[str, Any], dt: float, current: bool) -> dict[str, Any]:
+        """Parameters (float or float64 array per name) -> step constants (same shapes), plus "NREF" (int or int32 array).
+
+        Uses elementwise IEEE operations only (numpy + - * / and portable exp/log), so the bits do not depend on the machine,
+        on the neighbours in an array, or on whether a value came as a scalar or in an array.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Neurons that integrate a generated kernel."""
+
+    kernel: KernelSpec
+    parameters: Mapping[str, Value]
+    initial: Mapping[str, Value]
+    """Of each state. Values "Fixed" may also come from parameters: see `initial_from`."""
+    initial_from: Mapping[str, str]
+    """State -> parameter whose (per-neuron) value it starts from, where the user gave none."""
+
+
+@dataclass(frozen=True)
+class PoissonSource:
+    """Independent Poisson neurons; rate in Hz, per neuron."""
+
+    parameters: Mapping[str, Value]
+    """{"rate": Value}"""
+    key: Key
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Parrots: emit as many spikes as arrived in the same step with a positive weight (at most 255)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Train:
+    """Given spikes: steps (int64 > 0) and neuron indices, sorted by (step, index)."""
+
+    steps: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
+
+
+Dynamics = Equations | PoissonSource | Relay | Train
+
+
+@dataclass(frozen=True)
+class PopulationSpec:
+    name: str
+    size: int
+    first: int
+    """Network-wide id of its neuron 0; ids follow the order in which populations were made."""
+    dynamics: Dynamics
+    receptors: tuple[ReceptorSpec, ...]
+    key: Key
+    """Stream of its initial values: value of state s in neuron i = f(key, i, ordinal of s)."""
+    multiplicity: int = 1
+    """Most spikes one neuron can emit in one step."""
+
+
+# ---- connections
+
+
+@dataclass(frozen=True)
+class FixedDegree:
+    """Every target has `count` sources."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class BinomialDegree:
+    """The number of sources of a target is Binomial(candidates, p)."""
+
+    p: float
+
+
+@dataclass(frozen=True)
+class TotalDegree:
+    """`total` connections are dealt to targets uniformly (a counter-keyed binomial tree over the targets)."""
+
+    total: int
+
+
+@dataclass(frozen=True)
+class DrawnSources:
+    """Each target draws its sources uniformly from the pre subset; `distinct` draws without replacement."""
+
+    degree: FixedDegree | BinomialDegree | TotalDegree
+    distinct: bool
+    autapses: bool
+
+
+@dataclass(frozen=True)
+class EverySource:
+    """All to all."""
+
+    autapses: bool
+
+
+@dataclass(frozen=True)
+class SameSource:
+    """One to one: k-th of the pre subset to k-th of the post subset."""
+
+
+@dataclass(frozen=True)
+class DrawnTargets:
+    """Each source draws `outdegree` targets uniformly from the post subset."""
+
+    outdegree: int
+    distinct: bool
+    autapses: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Explicit connections: positions in the pre subset and in the post subset."""
+
+    pre: npt.NDArray[np.int64]
+    post: npt.NDArray[np.int64]
+
+
+Rule = DrawnSources | EverySource | SameSource | DrawnTargets | Edges
+
+
+@dataclass(frozen=True)
+class ProjectionSpec:
+    name: str
+    pre: int
+    post: int
+    """Positions in NetworkSpec.populations."""
+    pre_subset: Subset
+    post_subset: Subset
+    rule: Rule
+    key: Key
+    weight: Value
+    """In `unit` of the receptor. Given only with Edges, one per edge."""
+    delay: Value
+    """In steps, not yet rounded: a draw x becomes max(1, floor(x + 0.5))."""
+    receptor_positive: int
+    receptor_negative: int
+    """Positions in the target's receptors for weights >= 0 and < 0 (equal where a receptor was named)."""
+    magnitude: bool
+    """Deliver |w| (conductance receptors)."""
+    bits: int
+    """How one weight is stored: 0 = one weight for all, else 16 or 32."""
+    exponent: int
+    """Stored integer = rint(w * 2**-exponent); >= the exponent of both receptors."""
+    min_delay: int
+    max_delay: int
+    """Bounds of the delay in steps, from the description."""
+    expected: float
+    """Expected number of synapses."""
+    per_target: float
+    """Bound on the in-degree of one target."""
+
+
+# ---- inputs that live in their target
+
+
+@dataclass(frozen=True)
+class PoissonStimulus:
+    """An independent Poisson train into each neuron of a subset: the count drawn for (t - dt, t] enters at t."""
+
+    population: int
+    subset: Subset
+    rate: Value
+    """Hz; Given: one per member of the subset."""
+    receptor: int
+    weight: int
+    """In units of the receptor's accumulator."""
+    key: Key
+
+
+@dataclass(frozen=True, eq=False)
+class CurrentStimulus:
+    """A piecewise constant current: values[k] acts on (steps[k], steps[k + 1]]. Before the first step it is 0."""
+
+    population: int
+    subset: Subset
+    steps: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    """pA; shape (times,) or (times, members of the subset)."""
+
+
+Stimulus = PoissonStimulus | CurrentStimulus
+
+
+# ---- recordings
+
+
+@dataclass(frozen=True)
+class RecordingSpec:
+    """What is kept: `what` is "spikes", a state, or the input of a receptor."""
+
+    path: str
+    """Node of the tree, such as "exc/spikes" or "inh/V_m"."""
+    population: int
+    subset: Subset
+    what: str
+    every: int
+    """Steps between samples; 0 for spikes."""
+    dtype: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    dt: float
+    """ms"""
+    seed: int
+    precision: str
+    """"float64" or "float32"."""
+    populations: tuple[PopulationSpec, ...]
+    projections: tuple[ProjectionSpec, ...]
+    stimuli: tuple[Stimulus, ...]
+    recordings: tuple[RecordingSpec, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return sum(p.size for p in self.populations)
