@@ -339,3 +339,19 @@ class NetworkSpec:
     def size(self) -> int:
         """Number of neurons."""
         return sum(p.size for p in self.populations)
+
+
+# ---- where it lives
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Neurons [start, stop) of the population at position `population` of NetworkSpec.populations."""
+
+    population: int
+    start: int
+    stop: int
+
+
+Layout = tuple[tuple[Slice, ...], ...]
+"""The slices of each part, by rank; together they cover every population once."""

@@ -1,0 +1,231 @@
+"""A target block: at most 65,536 neurons of one thread, their incoming synapses, and the two programs the epoch loop runs for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.backends.cpu import delivery, drive
+from eventsnn.backends.cpu.emission import EMIT, SAMPLE
+from eventsnn.backends.cpu.memory import release
+from eventsnn.backends.cpu.neurons import Member, Neurons
+from eventsnn.backends.cpu.operation import Operation, Program
+from eventsnn.backends.cpu.poisson import counts_operation
+from eventsnn.backends.cpu.strands import Strand, Targets, strands
+from eventsnn.backends.cpu.tables import Table, build_table, kinds_of
+from eventsnn.draws import per_neuron
+from eventsnn.spec import Equations, NetworkSpec, PoissonStimulus, RecordingSpec, Slice
+
+I8 = npt.NDArray[np.int64]
+LARGEST = 65536
+SAMPLE_BYTES = 1 << 22
+"""Memory of the samples of one recording in one block between two collections."""
+
+
+@dataclass(eq=False)
+class Sampler:
+    """Samples of one recording in one block, collected by the part."""
+
+    recording: int
+    spec: RecordingSpec
+    columns: I8
+    """Positions in the recording's subset."""
+    rows: I8
+    samples: npt.NDArray[Any]
+    operation: Operation
+    before: bool
+    """Whether the sample is taken before the update (what arrived), or after it (a state)."""
+
+
+class Pending:
+    """A calendar or ring of one table: what has been sent and is not yet due."""
+
+    def __init__(self, table: Table, n: int) -> None:
+        self.size = 1 << table.horizon.bit_length()
+        self.ring = np.zeros((self.size, n), np.int64 if table.kind.wide else np.int32) if table.ring else None
+        self.calendar = np.zeros((self.size if not table.ring else 0, 3), np.int64)
+
+
+class Block:
+    """Neurons, tables and programs."""
+
+    def __init__(self, spec: NetworkSpec, slices: list[Slice], clock: I8) -> None:
+        self.spec = spec
+        self.clock = clock
+        self.neurons = Neurons(spec, slices)
+        self.tables: list[Table] = []
+        self.pending: list[Pending] = []
+        self.overrides: dict[int, npt.NDArray[np.float64]] = {}
+        self.row_of = np.full(spec.size, -1, np.int32)
+        self.rates: dict[tuple[int, int], Any] = {}
+        self.samplers = self._samplers()
+        for k, s in enumerate(spec.stimuli):
+            if isinstance(s, PoissonStimulus):
+                for m in self.neurons.members:
+                    at, ids = s.subset.within(m.slice.start, m.slice.stop)
+                    if m.slice.population == s.population and len(ids):
+                        self.rates[k, m.slice.start] = per_neuron(s.rate, s.key, "rate", ids, lambda i, a=at, j=ids: a + i - j[0])
+        for recording in spec.recordings:
+            if recording.what == "spikes":
+                for m in self.neurons.members:
+                    if m.slice.population == recording.population:
+                        self.neurons.recorded[m.where(recording.subset.within(m.slice.start, m.slice.stop)[1])] = 1
+
+    # ---- synapses
+
+    def targets(self, projection: int) -> Targets:
+        """The projection's targets that live here, by position."""
+        p = self.spec.projections[projection]
+        ranks, posts, places = [], [], []
+        for m in self.neurons.members:
+            if m.slice.population == p.post:
+                at, ids = p.post_subset.within(m.slice.start, m.slice.stop)
+                ranks.append(np.arange(at, at + len(ids), dtype=np.int64))
+                posts.append(ids)
+                places.append(m.where(ids))
+        none = np.empty(0, np.int64)
+        return Targets(*(np.concatenate([none, *x]) for x in (ranks, posts, places)))
+
+    def strands(self, projection: int) -> list[Strand]:
+        return list(strands(self.spec, projection, self.targets(projection), self.overrides.get(projection)))
+
+    def build(self) -> None:
+        """Draw the incoming synapses. Takes seconds on large networks; releases the GIL."""
+        found = [s for k in range(len(self.spec.projections)) for s in self.strands(k)]
+        for s in found:
+            self._check_degrees(s)
+        pres = sorted({self.spec.projections[s.projection].pre for s in found})
+        bases, sizes, base = {}, {}, 0
+        for pre in pres:
+            population = self.spec.populations[pre]
+            bases[pre], sizes[pre] = base, population.size
+            self.row_of[population.first : population.first + population.size] = np.arange(base, base + population.size)
+            base += population.size
+        self.tables = []
+        for kind, members in kinds_of(found):
+            self.tables.append(build_table(kind, members, [self.spec.projections[s.projection].pre for s in members], bases, sizes))
+        if not self.pending:
+            self.pending = [Pending(t, self.neurons.n) for t in self.tables]
+
+    def _check_degrees(self, s: Strand) -> None:
+        projection = self.spec.projections[s.projection]
+        most = int(s.draws.degrees.max(initial=0))
+        if most > projection.per_target:
+            raise RuntimeError(
+                f"projection {projection.name!r}: a target drew {most} sources, more than the bound of {projection.per_target:g} that the"
+                " integer input was scaled for; use another seed"
+            )
+
+    def sources(self) -> npt.NDArray[np.bool_]:
+        """Which neurons of the network have targets here."""
+        out = np.zeros(self.spec.size, bool)
+        for t in self.tables:
+            found = np.diff(t.first) > 0
+            out |= np.append(found, False)[self.row_of]
+        return out
+
+    # ---- programs
+
+    def push_program(self) -> Program:
+        return Program([self._push(t, p) for t, p in zip(self.tables, self.pending, strict=True)])
+
+    def _push(self, t: Table, p: Pending) -> Operation:
+        rows = len(t.first) - 1
+        head = (self.spec.size, rows)
+        if p.ring is not None:
+            tail = (self.row_of, t.first, t.targets, t.weights, t.delays, self.neurons.n, 0 if t.kind.bits == 0 else t.kind.value, p.ring)
+            return Operation(delivery.PUSH_ROWS[t.kind.wide], *head, t.synapses, p.size - 1, *tail)
+        return Operation(
+            delivery.PUSH_SEGMENTS, *head, len(t.segments) - 1, p.size - 1, self.row_of, t.first, t.segments, p.calendar
+        )
+
+    def _deliver(self, t: Table, p: Pending) -> Operation:
+        k, mask = t.kind, p.size - 1
+        total = self.neurons.accumulator(k.receptor, k.wide)
+        if p.ring is not None:
+            return Operation(delivery.DRAIN_RING[k.wide], p.ring, mask, self.neurons.n, total)
+        if k.bits == 16:
+            return Operation(delivery.DELIVER16[k.wide], p.calendar, mask, t.packed, t.synapses, total, k.value)
+        if k.bits == 32:
+            return Operation(delivery.DELIVER32[k.wide], p.calendar, mask, t.targets, t.synapses, total, k.value, t.weights)
+        return Operation(delivery.DELIVER_CONSTANT[k.wide], p.calendar, mask, t.targets, t.synapses, total, k.value)
+
+    def step_program(self, lists: tuple[I8, I8], parity: I8, log: I8, now: int) -> Program:
+        """What happens in every step: deliver, draw, sample what arrived, update, sample states, emit."""
+        neurons = self.neurons
+        operations = [self._deliver(t, p) for t, p in zip(self.tables, self.pending, strict=True)]
+        operations += [op for k in range(len(self.spec.stimuli)) for op in self._poisson(k)]
+        operations += neurons.inputs()
+        operations += [s.operation for s in self.samplers if s.before]
+        operations += neurons.updates(self.clock, now)
+        operations += [s.operation for s in self.samplers if not s.before]
+        emit = (neurons.words, neurons.flags, neurons.ids, neurons.counts, neurons.recorded, *lists, parity, log)
+        return Program([*operations, Operation(EMIT, *emit)])
+
+    def _poisson(self, k: int) -> list[Operation]:
+        stimulus = self.spec.stimuli[k]
+        if not isinstance(stimulus, PoissonStimulus):
+            return []
+        operations: list[Operation] = []
+        receptor = self.spec.populations[stimulus.population].receptors[stimulus.receptor]
+        for m in self.neurons.members:
+            if (k, m.slice.start) not in self.rates or m.slice.population != stimulus.population:
+                continue
+            ids = stimulus.subset.within(m.slice.start, m.slice.stop)[1]
+            draw, counts = counts_operation(self.rates[k, m.slice.start] * (self.spec.dt / 1000.0), ids, stimulus.key, self.clock)
+            if not draw:
+                continue
+            where, total = m.where(ids), self.neurons.accumulator(stimulus.receptor, receptor.wide)
+            if where[-1] - where[0] == len(where) - 1:
+                piece = total[where[0] : where[-1] + 1]
+                operations += [*draw, Operation(drive.ADD_COUNTS[receptor.wide], len(ids), counts, piece, stimulus.weight)]
+            else:
+                operations += [*draw, Operation(drive.ADD_COUNTS_AT[receptor.wide], len(ids), counts, total, stimulus.weight, where)]
+        return operations
+
+    # ---- recordings
+
+    def _samplers(self) -> list[Sampler]:
+        return [s for k, r in enumerate(self.spec.recordings) if r.what != "spikes" for s in [self._sampler(k, r)] if s is not None]
+
+    def _sampler(self, k: int, r: RecordingSpec) -> Sampler | None:
+        columns, where = [], []
+        for m in self.neurons.members:
+            if m.slice.population == r.population:
+                at, ids = r.subset.within(m.slice.start, m.slice.stop)
+                columns.append(np.arange(at, at + len(ids), dtype=np.int64))
+                where.append(m.where(ids))
+        if not columns or not sum(map(len, columns)):
+            return None
+        columns_here, places = np.concatenate(columns), np.concatenate(where)
+        source, scale, before = self._source(r)
+        capacity = max(1, SAMPLE_BYTES // (len(places) * np.dtype(r.dtype).itemsize))
+        rows, samples = np.zeros(1, np.int64), np.zeros((capacity, len(places)), r.dtype)
+        args = (r.every, len(places), source, places, rows, capacity, samples, np.array([scale]))
+        operation = Operation(SAMPLE[source.dtype.name, r.dtype], *args)
+        return Sampler(k, r, columns_here, rows, samples, operation, before)
+
+    def _source(self, r: RecordingSpec) -> tuple[npt.NDArray[Any], float, bool]:
+        """The array a recording reads, the unit of its numbers, and whether it holds input (read before the update)."""
+        population = self.spec.populations[r.population]
+        dynamics = population.dynamics
+        if isinstance(dynamics, Equations) and r.what in dynamics.kernel.states:
+            return self.neurons.slots[dynamics.kernel.states.index(r.what)], 1.0, False
+        names = [x.name for x in population.receptors]
+        number = names.index(r.what)
+        receptor = population.receptors[number]
+        return self.neurons.accumulator(number, receptor.wide), 2.0**receptor.exponent, True
+
+    def member(self, population: int, index: int) -> Member:
+        return self.neurons.member(population, index)
+
+    def nbytes(self) -> int:
+        state = sum(a.nbytes for a in (*self.neurons.slots, *self.neurons.accumulators.values())) + 29 * self.neurons.n
+        return state + sum(t.nbytes for t in self.tables) + self.row_of.nbytes
+
+    def close(self) -> None:
+        for p in self.pending:
+            release(p.calendar)

@@ -1,0 +1,200 @@
+"""What acts on neurons from outside the network: Poisson counts, given spikes, currents; and neurons that only pass spikes on.
+
+Poisson counts come from one Philox call per neuron and four steps: word (t & 3) of counter (neuron, t >> 2, part). A mean of at most
+10 per step is drawn from a table of thresholds on the word; larger means are sums of independent equal parts, which is exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray
+
+from eventsnn.backends.cpu.intrinsics import pointer
+from eventsnn.backends.cpu.operation import Code
+from eventsnn.backends.cpu.philox import philox
+
+CHUNK = 512
+
+
+def draw_table(args, step):  # type: ignore[no-untyped-def]
+    """Counts of four steps for neurons of one rate. Arguments: n, ids, thresholds, their number, parts, key, counts, clock."""
+    a = carray(pointer(args, np.int64), 9)
+    n = a[0]
+    clock = carray(pointer(a[8], np.int64), 1)
+    if (step & 3) != 0 and step != clock[0]:
+        return 0
+    ids = carray(pointer(a[1], np.uint32), n)
+    thresholds = carray(pointer(a[2], np.uint32), a[3])
+    k0, k1 = np.uint32(a[5]), np.uint32(a[6])
+    counts = carray(pointer(a[7], np.uint16), (4, n))
+    quad = np.uint32(step >> 2)
+    words = np.empty((4, CHUNK), np.uint32)
+    sums = np.empty((4, CHUNK), np.uint16)
+    for lo in range(0, n, CHUNK):
+        m = min(CHUNK, n - lo)
+        sums[:] = 0
+        for part in range(a[4]):
+            for i in range(m):
+                w0, w1, w2, w3 = philox(ids[lo + i], quad, np.uint32(part), np.uint32(0), k0, k1)
+                words[0, i] = w0
+                words[1, i] = w1
+                words[2, i] = w2
+                words[3, i] = w3
+            for q in range(4):
+                row = words[q]
+                total = sums[q]
+                k = 0
+                while k + 4 <= a[3]:
+                    t0, t1, t2, t3 = thresholds[k], thresholds[k + 1], thresholds[k + 2], thresholds[k + 3]
+                    for i in range(m):
+                        w = row[i]
+                        total[i] += np.uint16(w >= t0) + np.uint16(w >= t1) + np.uint16(w >= t2) + np.uint16(w >= t3)
+                    k += 4
+        for q in range(4):
+            counts[q, lo : lo + m] = sums[q, :m]
+    return 0
+
+
+def draw_each(args, step):  # type: ignore[no-untyped-def]
+    """Counts of four steps where every neuron has its own mean.
+
+    Arguments: n, ids, means of one part, exp(-mean) of one part, parts, key, counts, clock. Inversion by sequential search.
+    """
+    a = carray(pointer(args, np.int64), 9)
+    n = a[0]
+    clock = carray(pointer(a[8], np.int64), 1)
+    if (step & 3) != 0 and step != clock[0]:
+        return 0
+    ids = carray(pointer(a[1], np.uint32), n)
+    means = carray(pointer(a[2], np.float64), n)
+    zeros = carray(pointer(a[3], np.float64), n)
+    parts = carray(pointer(a[4], np.int64), n)
+    k0, k1 = np.uint32(a[5]), np.uint32(a[6])
+    counts = carray(pointer(a[7], np.uint16), (4, n))
+    words = np.empty(4, np.uint32)
+    for i in range(n):
+        for q in range(4):
+            counts[q, i] = 0
+        for part in range(parts[i]):
+            words[0], words[1], words[2], words[3] = philox(
+                ids[i], np.uint32(step >> 2), np.uint32(part), np.uint32(0), k0, k1
+            )
+            for q in range(4):
+                u = (np.float64(words[q]) + 0.5) * (1.0 / 4294967296.0)
+                p = zeros[i]
+                cdf = p
+                m = 0
+                while u >= cdf and m < 64:
+                    m += 1
+                    p = p * means[i] / m
+                    cdf = cdf + p
+                counts[q, i] += m
+    return 0
+
+
+def _add_counts(accumulator):  # type: ignore[no-untyped-def]
+    def add(args, step):  # type: ignore[no-untyped-def]
+        a = carray(pointer(args, np.int64), 4)
+        counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
+        total = carray(pointer(a[2], accumulator), a[0])
+        weight = accumulator(a[3])
+        for i in range(a[0]):
+            total[i] += accumulator(counts[i]) * weight
+        return 0
+
+    return add
+
+
+def _add_counts_at(accumulator):  # type: ignore[no-untyped-def]
+    def add(args, step):  # type: ignore[no-untyped-def]
+        a = carray(pointer(args, np.int64), 5)
+        counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
+        total = carray(pointer(a[2], accumulator), 65536)
+        weight = accumulator(a[3])
+        where = carray(pointer(a[4], np.int64), a[0])
+        for i in range(a[0]):
+            total[where[i]] += accumulator(counts[i]) * weight
+        return 0
+
+    return add
+
+
+def emit_counts(args, step):  # type: ignore[no-untyped-def]
+    """Spikes of Poisson neurons. Arguments: n, counts, flags."""
+    a = carray(pointer(args, np.int64), 3)
+    counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
+    flags = carray(pointer(a[2], np.uint8), a[0])
+    for i in range(a[0]):
+        flags[i] = min(255, counts[i])
+    return 0
+
+
+def emit_given(args, step):  # type: ignore[no-untyped-def]
+    """Spikes given beforehand. Arguments: cursor, n, steps (ascending), positions, flags."""
+    a = carray(pointer(args, np.int64), 5)
+    cursor = carray(pointer(a[0], np.int64), 1)
+    steps = carray(pointer(a[2], np.int64), a[1])
+    where = carray(pointer(a[3], np.int64), a[1])
+    flags = carray(pointer(a[4], np.uint8), 65536)
+    k = cursor[0]
+    while k < a[1] and steps[k] <= step:
+        if steps[k] == step and flags[where[k]] < 255:
+            flags[where[k]] += 1
+        k += 1
+    cursor[0] = k
+    return 0
+
+
+def relay(args, step):  # type: ignore[no-untyped-def]
+    """A parrot emits what arrived. Arguments: n, accumulator (int32), flags."""
+    a = carray(pointer(args, np.int64), 3)
+    total = carray(pointer(a[1], np.int32), a[0])
+    flags = carray(pointer(a[2], np.uint8), a[0])
+    for i in range(a[0]):
+        flags[i] = np.uint8(min(max(total[i], 0), 255))
+        total[i] = 0
+    return 0
+
+
+def _clear_current(real):  # type: ignore[no-untyped-def]
+    def clear(args, step):  # type: ignore[no-untyped-def]
+        a = carray(pointer(args, np.int64), 2)
+        current = carray(pointer(a[1], real), a[0])
+        for i in range(a[0]):
+            current[i] = 0
+        return 0
+
+    return clear
+
+
+def _add_current(real):  # type: ignore[no-untyped-def]
+    def add(args, step):  # type: ignore[no-untyped-def]
+        a = carray(pointer(args, np.int64), 7)
+        n, stride = a[0], a[5]
+        steps = carray(pointer(a[1], np.int64), a[2])
+        values = carray(pointer(a[3], np.float64), a[2] * max(1, n * stride))
+        current = carray(pointer(a[4], real), 65536)
+        where = carray(pointer(a[6], np.int64), n)
+        k = np.searchsorted(steps, step) - 1
+        if k < 0:
+            return 0
+        for i in range(n):
+            current[where[i]] += real(values[k * n + i] if stride else values[k])
+        return 0
+
+    return add
+
+
+DRAW_TABLE = Code(draw_table)
+DRAW_EACH = Code(draw_each, error_model="numpy")
+ADD_COUNTS = {False: Code(_add_counts(np.int32)), True: Code(_add_counts(np.int64))}
+"""By width of the accumulator: (n, counts, accumulator, weight)"""
+ADD_COUNTS_AT = {False: Code(_add_counts_at(np.int32)), True: Code(_add_counts_at(np.int64))}
+"""By width of the accumulator: (n, counts, accumulator, weight, positions)"""
+EMIT_COUNTS = Code(emit_counts)
+EMIT_GIVEN = Code(emit_given)
+RELAY = Code(relay)
+CLEAR_CURRENT = {"float64": Code(_clear_current(np.float64)), "float32": Code(_clear_current(np.float32))}
+"""(n, current)"""
+ADD_CURRENT = {"float64": Code(_add_current(np.float64)), "float32": Code(_add_current(np.float32))}
+"""(n, steps, number of steps, values, current, 1 if one value per neuron, positions)"""

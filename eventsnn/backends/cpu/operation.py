@@ -1,0 +1,50 @@
+"""Operations: compiled functions with one signature, called by address, each with a row of int64 arguments.
+
+The epoch loop is an interpreter over lists of (function, arguments) pairs. It is compiled once; a new model or a new way of delivery
+adds a function and changes nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import cfunc
+
+from eventsnn.backends.cpu.intrinsics import OP_SIGNATURE
+
+OK = 0
+
+
+class Code:
+    """A Python function that is compiled, or loaded from Numba's cache, when its address is first needed."""
+
+    def __init__(self, function: Callable[..., int], **options: Any) -> None:
+        self.function = function
+        self.options = options
+        self._compiled: Any = None
+
+    @property
+    def address(self) -> int:
+        if self._compiled is None:
+            self._compiled = cfunc(OP_SIGNATURE, nopython=True, cache=True, **self.options)(self.function)
+        return int(self._compiled.address)
+
+
+class Operation:
+    """Code and its arguments: integers, and arrays that are passed by address and kept alive."""
+
+    def __init__(self, code: Code, *arguments: int | npt.NDArray[Any]) -> None:
+        self.code = code
+        self.keep = arguments
+        self.row = np.array([a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in arguments], np.int64)
+
+
+class Program:
+    """A list of operations as the loop reads it: rows (function address, address of the arguments)."""
+
+    def __init__(self, operations: list[Operation]) -> None:
+        self.operations = operations
+        self.rows = np.array([(o.code.address, o.row.ctypes.data) for o in operations], np.int64).reshape(-1, 2)

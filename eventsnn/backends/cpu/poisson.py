@@ -1,0 +1,48 @@
+"""Operations that draw Poisson counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.backends.cpu import drive
+from eventsnn.backends.cpu.operation import Operation
+from eventsnn.codegen.hostmath import exp
+from eventsnn.spec import Key
+
+TABLE_MEAN = 10.0
+"""Largest mean that is drawn at once."""
+
+
+def thresholds(mean: float) -> npt.NDArray[np.uint32]:
+    """P(N <= k) * 2**32 for k = 0, 1, ...: a word w gives the number of thresholds that are <= w. A multiple of four of them."""
+    p = float(exp(-mean))
+    total, k = p, 0
+    out = []
+    while total * 4294967296.0 < 4294967295.0 and k < 64:
+        out.append(int(np.rint(total * 4294967296.0)))
+        k += 1
+        p = p * mean / k
+        total = total + p
+    return np.array(out + [0xFFFFFFFF] * (-len(out) % 4), np.uint32)
+
+
+def counts_operation(
+    mean: float | npt.NDArray[np.float64], ids: npt.NDArray[np.int64], key: Key, clock: npt.NDArray[np.int64]
+) -> tuple[list[Operation], npt.NDArray[np.uint16]]:
+    """Draw counts of a mean per step (one, or one per neuron) for neurons of these indices; and where the counts of four steps lie."""
+    n = len(ids)
+    counts = np.zeros((4, n), np.uint16)
+    if isinstance(mean, np.ndarray):
+        parts = np.maximum(1, np.ceil(mean / TABLE_MEAN)).astype(np.int64)
+        part = mean / parts
+        args: tuple[Any, ...] = (n, ids.astype(np.uint32), part, exp(-part), parts, *key, counts, clock)
+        return [Operation(drive.DRAW_EACH, *args)], counts
+    if mean <= 0.0:
+        return [], counts
+    split = max(1, int(np.ceil(mean / TABLE_MEAN)))
+    table = thresholds(mean / split)
+    return [Operation(drive.DRAW_TABLE, n, ids.astype(np.uint32), table, len(table), split, *key, counts, clock)], counts
+

@@ -1,0 +1,271 @@
+"""From a projection to its strands in a block: the connections with one receptor and one sign, ready to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from eventsnn.backends.cpu import connect
+from eventsnn.backends.cpu.connect import ANY, NEGATIVE, POSITIVE, Draws, law
+from eventsnn.backends.cpu.degrees import binomial_degrees, deal
+from eventsnn.backends.cpu.philox import below, philox
+from eventsnn.spec import (
+    BinomialDegree,
+    DrawnSources,
+    DrawnTargets,
+    Edges,
+    EverySource,
+    FixedDegree,
+    Fixed,
+    Given,
+    NetworkSpec,
+    ProjectionSpec,
+    SameSource,
+    TotalDegree,
+    Value,
+)
+
+I8 = npt.NDArray[np.int64]
+NONE = np.empty(0, np.int64)
+NO_NUMBERS = np.empty(0, np.float64)
+LIMIT = {0: 2.0**62, 16: 32767.0, 32: 2.0**31 - 1}
+
+
+@dataclass(frozen=True)
+class Strand:
+    """One projection's connections of one sign into one receptor of a block."""
+
+    projection: int
+    receptor: int
+    wide: bool
+    bits: int
+    shift: int
+    constant: int
+    """The stored weight where bits is 0."""
+    horizon: int
+    delay: Value
+    draws: Draws
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets of a projection in a block: positions in the post subset, indices in the population, places in the block."""
+
+    ranks: I8
+    posts: I8
+    places: I8
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a rule says of the sources of each target."""
+
+    rule: int
+    degrees: I8
+    selves: I8
+    listed: I8
+    order: I8
+    """Positions of the listed edges in the user's arrays."""
+
+
+def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[np.float64] | None = None) -> Iterator[Strand]:
+    """Strands of projection `index` onto targets; `given` replaces its weights, in order (target, k)."""
+    projection = spec.projections[index]
+    if not len(targets.posts) or not len(projection.pre_subset):
+        return
+    sources = sources_of(projection.rule, projection, targets)
+    draws = _draws(projection, targets, sources, given)
+    receptors = spec.populations[projection.post].receptors
+    low, high = _bounds(projection, given)
+    signs = [(POSITIVE, projection.receptor_positive)] * (high >= 0) + [(NEGATIVE, projection.receptor_negative)] * (low < 0)
+    if projection.receptor_positive == projection.receptor_negative or len(signs) == 1:
+        signs = [(ANY, signs[0][1])]
+    bits = 32 if given is not None else projection.bits
+    for sign, number in signs:
+        receptor = receptors[number]
+        constant = 0
+        if bits == 0:
+            value = abs(draws.weight.constant) if projection.magnitude else draws.weight.constant
+            constant = int(np.rint(value * draws.scale)) << (projection.exponent - receptor.exponent)
+        yield Strand(
+            index,
+            number,
+            receptor.wide,
+            bits,
+            projection.exponent - receptor.exponent,
+            constant,
+            projection.max_delay,
+            projection.delay,
+            draws._replace(sign=sign, limit=LIMIT[bits]),
+        )
+
+
+def _bounds(projection: ProjectionSpec, given: npt.NDArray[np.float64] | None) -> tuple[float, float]:
+    weight = projection.weight
+    if given is not None and len(given):
+        return float(given.min()), float(given.max())
+    if isinstance(weight, Fixed):
+        return weight.value, weight.value
+    if isinstance(weight, Given):
+        return (float(weight.values.min()), float(weight.values.max())) if len(weight.values) else (0.0, 0.0)
+    return weight.low, weight.high
+
+
+def _draws(p: ProjectionSpec, targets: Targets, sources: Sources, given: npt.NDArray[np.float64] | None) -> Draws:
+    weights = p.weight.values[sources.order] if isinstance(p.weight, Given) else NO_NUMBERS
+    offsets = np.concatenate(([0], np.cumsum(sources.degrees)[:-1])).astype(np.int64)
+    return Draws(
+        rule=sources.rule,
+        n=len(p.pre_subset),
+        start=p.pre_subset.start if p.pre_subset.ids is None else 0,
+        ids=NONE if p.pre_subset.ids is None else p.pre_subset.ids,
+        posts=targets.posts,
+        places=targets.places,
+        selves=sources.selves,
+        degrees=sources.degrees,
+        offsets=offsets,
+        k0=p.key[0],
+        k1=p.key[1],
+        delay=law(p.delay),
+        longest=p.max_delay,
+        weight=law(p.weight),
+        given=weights if given is None else given,
+        given_delays=p.delay.values[sources.order] if isinstance(p.delay, Given) else NO_NUMBERS,
+        listed=sources.listed,
+        sign=ANY,
+        magnitude=int(p.magnitude),
+        scale=2.0**-p.exponent,
+        limit=0.0,
+    )
+
+
+def _own_positions(p: ProjectionSpec, targets: Targets) -> I8:
+    """Position of each target in the pre subset, or -1."""
+    out = np.full(len(targets.posts), -1, np.int64)
+    if p.pre != p.post:
+        return out
+    if p.pre_subset.ids is None:
+        inside = (targets.posts >= p.pre_subset.start) & (targets.posts < p.pre_subset.stop)
+        out[inside] = targets.posts[inside] - p.pre_subset.start
+        return out
+    at = np.searchsorted(p.pre_subset.ids, targets.posts)
+    inside = at < len(p.pre_subset.ids)
+    inside[inside] = p.pre_subset.ids[at[inside]] == targets.posts[inside]
+    out[inside] = at[inside]
+    return out
+
+
+@singledispatch
+def sources_of(rule: object, p: ProjectionSpec, targets: Targets) -> Sources:
+    """Degrees, and listed sources where the rule has them."""
+    raise TypeError(f"projection {p.name!r}: the CPU backend knows no rule {type(rule).__name__}")
+
+
+@sources_of.register
+def _(rule: DrawnSources, p: ProjectionSpec, targets: Targets) -> Sources:
+    selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
+    candidates = len(p.pre_subset) - (selves >= 0)
+    degrees = _degrees(rule.degree, p, targets, candidates.astype(np.int64))
+    return Sources(connect.DISTINCT if rule.distinct else connect.RANDOM, degrees, selves, NONE, NONE)
+
+
+@sources_of.register
+def _(rule: EverySource, p: ProjectionSpec, targets: Targets) -> Sources:
+    selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
+    return Sources(connect.ALL, (len(p.pre_subset) - (selves >= 0)).astype(np.int64), selves, NONE, NONE)
+
+
+@sources_of.register
+def _(rule: SameSource, p: ProjectionSpec, targets: Targets) -> Sources:
+    return Sources(connect.SAME, np.ones(len(targets.posts), np.int64), targets.ranks, NONE, NONE)
+
+
+@sources_of.register
+def _(rule: Edges, p: ProjectionSpec, targets: Targets) -> Sources:
+    return _listed(rule.pre, rule.post, targets)
+
+
+@sources_of.register
+def _(rule: DrawnTargets, p: ProjectionSpec, targets: Targets) -> Sources:
+    pre_ids = p.pre_subset.array()
+    wanted = np.zeros(len(p.post_subset), np.uint8)
+    wanted[targets.ranks] = 1
+    same = p.pre == p.post and not rule.autapses
+    own = np.full(len(pre_ids), -1, np.int64)
+    if same:
+        at = np.searchsorted(p.post_subset.array(), pre_ids)
+        post_ids = p.post_subset.array()
+        inside = at < len(post_ids)
+        inside[inside] = post_ids[at[inside]] == pre_ids[inside]
+        own[inside] = at[inside]
+    n = len(p.post_subset)
+    args = (pre_ids, own, n, rule.outdegree, rule.distinct, p.key[0], p.key[1], wanted)
+    total = _replay(*args, NONE, NONE)
+    pre, post = np.empty(total, np.int64), np.empty(total, np.int64)
+    _replay(*args, pre, post)
+    return _listed(pre, post, targets)
+
+
+def _listed(pre: I8, post: I8, targets: Targets) -> Sources:
+    """Edges whose post rank is among the targets, in order (target, given order)."""
+    place = np.searchsorted(targets.ranks, post)
+    inside = place < len(targets.ranks)
+    inside[inside] = targets.ranks[place[inside]] == post[inside]
+    chosen = np.flatnonzero(inside)
+    order = chosen[np.argsort(place[chosen], kind="stable")]
+    degrees = np.bincount(place[chosen], minlength=len(targets.ranks)).astype(np.int64)
+    return Sources(connect.LISTED, degrees, np.full(len(targets.ranks), -1, np.int64), pre[order].astype(np.int64), order)
+
+
+@njit(nogil=True, cache=True)
+def _replay(pre_ids, own, n, outdegree, distinct, k0, k1, wanted, pre_out, post_out):  # type: ignore[no-untyped-def]
+    """Every source's targets (drawn alike on every part); those that are wanted are counted, and kept where there is room."""
+    seen = np.zeros(n // 64 + 1, np.uint64)
+    drawn = np.empty(outdegree, np.int64)
+    at = 0
+    for i in range(pre_ids.size):
+        m = n - 1 if own[i] >= 0 else n
+        if distinct:
+            connect._distinct(pre_ids[i], m, outdegree, np.uint32(k0), np.uint32(k1), seen, drawn)
+        else:
+            for k in range(outdegree):
+                word = philox(np.uint32(pre_ids[i]), np.uint32(k), np.uint32(4), np.uint32(0), np.uint32(k0), np.uint32(k1))[0]
+                drawn[k] = below(word, m)
+        for k in range(outdegree):
+            j = drawn[k] + (own[i] >= 0 and drawn[k] >= own[i])
+            if wanted[j]:
+                if pre_out.size:
+                    pre_out[at] = i
+                    post_out[at] = j
+                at += 1
+    return at
+
+
+@singledispatch
+def _degrees(degree: object, p: ProjectionSpec, targets: Targets, candidates: I8) -> I8:
+    raise TypeError(f"projection {p.name!r}: the CPU backend knows no degree {type(degree).__name__}")
+
+
+@_degrees.register
+def _(degree: FixedDegree, p: ProjectionSpec, targets: Targets, candidates: I8) -> I8:
+    return np.full(len(targets.posts), degree.count, np.int64)
+
+
+@_degrees.register
+def _(degree: BinomialDegree, p: ProjectionSpec, targets: Targets, candidates: I8) -> I8:
+    out = np.empty(len(targets.posts), np.int64)
+    binomial_degrees(targets.posts, candidates, degree.p, p.key[0], p.key[1], out)
+    return out
+
+
+@_degrees.register
+def _(degree: TotalDegree, p: ProjectionSpec, targets: Targets, candidates: I8) -> I8:
+    low, high = int(targets.ranks[0]), int(targets.ranks[-1]) + 1
+    out = np.zeros(high - low, np.int64)
+    deal(degree.total, len(p.post_subset), low, high, p.key[0], p.key[1], out)
+    return out[targets.ranks - low]

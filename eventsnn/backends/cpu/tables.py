@@ -1,0 +1,203 @@
+"""Synapse tables of a block: what is drawn for its targets, sorted by source.
+
+Two passes per pre population: count connections per chunk of sources, then scatter records to the chunks and sort each chunk by
+(source, delay). Targets are visited in ascending order and every pass is stable, so targets ascend within a segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from eventsnn.backends.cpu.connect import buffers, count_by_chunk, scatter_to_chunks
+from eventsnn.backends.cpu.strands import Strand
+from eventsnn.codegen.sampling import sample
+from eventsnn.spec import Fixed, Given, Value
+
+CONSTANTS = 8
+"""Most tables of one weight each in a block; beyond that, such weights are stored per synapse."""
+SHORT = 10.0
+"""Mean length of a segment below which rows with a delay ring are faster."""
+RING_BYTES = 1 << 26
+KEYS = 16
+"""Bits of (source in chunk, delay): the counting sort of a chunk stays in the L2 cache."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one table holds. Strands of one kind share segments."""
+
+    receptor: int
+    wide: bool
+    bits: int
+    value: int
+    """The weight where bits is 0, else the left shift of the stored integers."""
+
+
+@dataclass(eq=False)
+class Table:
+    """Incoming synapses of a block, source-major. Row r belongs to the source with row number r of the block."""
+
+    kind: Kind
+    ring: bool
+    first: npt.NDArray[np.int64]
+    """(rows + 1,): first segment of each row (ring: first synapse)."""
+    segments: npt.NDArray[np.uint32]
+    """(segments + 1, 2): delay and start (ring: empty)."""
+    packed: npt.NDArray[np.uint32]
+    """bits 16: target << 16 | weight."""
+    targets: npt.NDArray[np.uint16]
+    weights: npt.NDArray[np.int32]
+    delays: npt.NDArray[np.uint16]
+    """ring only."""
+    horizon: int
+    """Longest delay, in steps."""
+    synapses: int
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.first, self.segments, self.packed, self.targets, self.weights, self.delays)
+        return sum(a.nbytes for a in arrays)
+
+
+def kinds_of(all_strands: Sequence[Strand]) -> list[tuple[Kind, list[Strand]]]:
+    """Strands by kind of table."""
+    constants = {(s.receptor, s.constant) for s in all_strands if s.bits == 0}
+    spread = len(constants) > CONSTANTS and all(abs(c) < 2**31 for _, c in constants)
+
+    def kind(s: Strand) -> Kind:
+        if s.bits == 0 and not spread:
+            return Kind(s.receptor, s.wide, 0, s.constant)
+        return Kind(s.receptor, s.wide, 32 if s.bits == 0 else s.bits, s.shift)
+
+    def order(s: Strand) -> tuple[int, int, int, int]:
+        k = kind(s)
+        return (k.receptor, k.bits, k.value, s.projection)
+
+    return [(k, list(group)) for k, group in groupby(sorted(all_strands, key=order), key=kind)]
+
+
+def build_table(kind: Kind, strands: Sequence[Strand], pres: Sequence[int], bases: dict[int, int], sizes: dict[int, int]) -> Table:
+    """Draw and sort the connections of strands; `bases` and `sizes` give the rows of each pre population, `pres` that of each strand."""
+    rows = sum(sizes.values())
+    horizon = max(s.horizon for s in strands)
+    ring = (kind.bits or abs(kind.value) < 2**31) and _short(strands, pres, sizes) and horizon < 65536 and (1 << horizon.bit_length()) * 65536 * 8 <= RING_BYTES
+    bits = max(0, min(7, KEYS - horizon.bit_length()))
+    order = sorted(set(pres), key=bases.__getitem__)
+    plan = []
+    for pre in order:
+        members = [s for s, p in zip(strands, pres, strict=True) if p == pre]
+        counts = np.zeros((sizes[pre] >> bits) + 2, np.int64)
+        for s in members:
+            count_by_chunk(s.draws, buffers(s.draws), bits, counts[1:])
+        plan.append((pre, members, np.cumsum(counts)))
+    total = int(sum(starts[-1] for _, _, starts in plan))
+    if total >= 2**32:
+        raise MemoryError(f"{total} synapses of one kind into one block; a table holds 2**32: use more threads or parts")
+    stored = 32 if ring else kind.bits
+    packed = np.empty(total if stored == 16 else 0, np.uint32)
+    targets = np.empty(total if stored != 16 else 0, np.uint16)
+    weights = np.empty(total if stored == 32 else 0, np.int32)
+    delays = np.empty(total if ring else 0, np.uint16)
+    first = np.zeros(rows + 1, np.int64)
+    pieces = []
+    base = n_segments = done = 0
+    for pre, members, starts in plan:
+        n = int(starts[-1])
+        records = np.empty(n, np.uint64)
+        wide = np.empty(n if stored == 32 else 0, np.int32)
+        cursor = starts[:-1].copy()
+        for s in members:
+            scatter_to_chunks(s.draws, buffers(s.draws), bits, horizon, cursor, records, wide)
+        found = np.empty((min(n, sizes[pre] * horizon), 2), np.uint32)
+        row = first[bases[pre] : bases[pre] + sizes[pre]]
+        first[done : bases[pre]] = base if ring else n_segments
+        used = _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays)
+        pieces.append(found[:used].copy() if not ring else found[:0])
+        base += n
+        n_segments += used
+        done = bases[pre] + sizes[pre]
+    first[done:] = base if ring else n_segments
+    end = np.array([[0, total]], np.uint32)
+    segments = np.concatenate([*pieces, end]) if not ring else np.empty((0, 2), np.uint32)
+    return Table(kind, ring, first, segments, packed, targets, weights, delays, horizon, total)
+
+
+def _short(strands: Sequence[Strand], pres: Sequence[int], sizes: dict[int, int]) -> bool:
+    """Whether the expected mean length of a segment is short."""
+    synapses = segments = 0.0
+    for pre in sorted(set(pres)):
+        members = [s for s, p in zip(strands, pres, strict=True) if p == pre]
+        n = float(sum(int(s.draws.degrees.sum()) for s in members))
+        row = n / max(1, len(members[0].draws.ids) or members[0].draws.n)
+        synapses += n
+        segments += n / row * expected_segments(members[0].delay, row) if n else 0.0
+    return synapses < SHORT * segments
+
+
+def expected_segments(delay: Value, row: float) -> float:
+    """Expected number of non-empty delays in a row of so many synapses."""
+    return float(np.sum(-np.expm1(-row * delay_probabilities(delay))))
+
+
+def delay_probabilities(delay: Value) -> npt.NDArray[np.float64]:
+    """Probability of each delay that occurs."""
+    if isinstance(delay, Fixed):
+        return np.ones(1)
+    if isinstance(delay, Given):
+        values = delay.values
+    else:
+        spread = (np.arange(4096, dtype=np.uint64) * 1048576 + 524288).astype(np.uint32)
+        values = sample(delay, np.stack([np.roll(spread, 911 * k) for k in range(len(delay.tables))], axis=1))
+    return np.unique(np.floor(values + 0.5), return_counts=True)[1] / max(1, len(values))  # type: ignore[no-any-return]
+
+
+@njit(nogil=True, cache=True)
+def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays):  # type: ignore[no-untyped-def]
+    """Counting sort of every chunk by (source, delay). Writes synapses, row starts and segments; returns the number of segments."""
+    chunk = 1 << bits
+    counts = np.empty(chunk * horizon + 1, np.int64)
+    used = 0
+    ring = delays.size > 0
+    for q in range(starts.size - 1):
+        lo, hi = starts[q], starts[q + 1]
+        counts[:] = 0
+        for p in range(lo, hi):
+            counts[np.int64(records[p] >> np.uint64(32)) + 1] += 1
+        at = base + lo
+        n = min(chunk, row.size - q * chunk)
+        key = 0
+        for s in range(chunk):
+            if s < n:
+                row[q * chunk + s] = at if ring else n_segments + used
+            for d in range(horizon):
+                c = counts[key + 1]
+                counts[key] = at
+                if c and not ring:
+                    found[used, 0] = d + 1
+                    found[used, 1] = at
+                    used += 1
+                at += c
+                key += 1
+        for p in range(lo, hi):
+            r = records[p]
+            key = np.int64(r >> np.uint64(32))
+            o = counts[key]
+            counts[key] = o + 1
+            if packed.size:
+                packed[o] = np.uint32(r & np.uint64(0xFFFFFFFF))
+            else:
+                targets[o] = np.uint16((r >> np.uint64(16)) & np.uint64(0xFFFF))
+            if weights.size:
+                weights[o] = wide[p]
+            if ring:
+                delays[o] = key % horizon + 1
+    return used
+
+
+__all__ = ["Kind", "Table", "build_table", "kinds_of"]

@@ -1,0 +1,191 @@
+"""The command `eventsnn`: run a network of the library, say what a store holds."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SETTLED = 500.0
+"""ms: rates are counted after so long, or in the second half of a shorter run."""
+
+
+class _Group(click.Group):
+    """Faults of the user end the command with one line; anything else is ours and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from eventsnn.errors import EventsnnError
+
+        try:
+            return super().invoke(ctx)
+        except (EventsnnError, OSError, MemoryError) as fault:
+            raise click.ClickException(" ".join(str(fault).split()) or type(fault).__name__) from fault
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="eventsnn")
+def main() -> None:
+    """Simulate networks of spiking neurons."""
+
+
+@main.group()
+def run() -> None:
+    """Run a network of the library."""
+
+
+@run.command()
+@click.option("--scale", default=1.0, show_default=True, help="Neurons and in-degrees, as a fraction of the full model.")
+@click.option("--time", "duration", default=1000.0, show_default=True, help="Biological time in ms.")
+@click.option("--seed", default=1, show_default=True, help="Seed of everything random.")
+@click.option("--threads", type=int, help="Threads of each process.  [default: its cores]")
+@click.option("--workers", type=click.IntRange(min=1), help="Start a local Dask cluster of so many processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
+@click.option("--store", default="microcircuit.zarr", show_default=True, help="Where the spikes go.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing store.")
+@click.option("--backend", default="auto", show_default=True, help="What computes: auto or cpu.")
+@click.option("--figure", default="microcircuit.png", show_default=True, help="Where the figure goes; needs matplotlib.")
+def microcircuit(
+    scale: float,
+    duration: float,
+    seed: int,
+    threads: int | None,
+    workers: int | None,
+    scheduler: str | None,
+    store: str,
+    overwrite: bool,
+    backend: str,
+    figure: str,
+) -> None:
+    """The cortical microcircuit of Potjans & Diesmann (2014), with Poisson background."""
+    import eventsnn as snn
+    from eventsnn.models.networks.microcircuit import Microcircuit
+    from eventsnn.models.networks.microcircuit import microcircuit as describe
+
+    if not duration > 0.0:
+        raise click.UsageError(f"--time {duration:g}: give a positive time in ms")
+    net = describe(scale=scale, seed=seed)
+    with _client(workers, scheduler) as client:
+        click.echo(f"building {sum(Microcircuit.at(scale).neurons):,} neurons", err=True)
+        started = time.perf_counter()
+        with (
+            _bar(duration) as report,
+            snn.Simulation(
+                net, store=store, client=client, threads=threads, backend=backend, overwrite=overwrite, progress=report
+            ) as sim,
+        ):
+            built = time.perf_counter()
+            sim.run(duration)
+            ended = time.perf_counter()
+            peak = _peak(client)
+    sizes = dict(zip(Microcircuit.at(scale).names, Microcircuit.at(scale).neurons, strict=True))
+    recorded, since = snn.open(store), min(SETTLED, duration / 2.0)
+    means = [firing_rate(recorded.children[name].children["spikes"], size, since, duration) for name, size in sizes.items()]
+    reference = Microcircuit.at(scale).nest_rates()
+    click.echo(rate_table(sizes, means, reference, since, duration))
+    factor = (ended - built) / (duration * 1e-3)
+    click.echo(f"real-time factor {factor:.3g} (build {built - started:.1f} s, peak {peak / 1e9:.2f} GB)")
+    _draw(recorded, sizes, means, reference, figure)
+
+
+@main.command()
+@click.argument("store")
+def info(store: str) -> None:
+    """Say what STORE holds."""
+    from eventsnn.storage.results import summary
+
+    click.echo(summary(store))
+
+
+def firing_rate(spikes: xr.DataTree, neurons: int, since: float, until: float) -> float:
+    """Hz: mean over neurons, of the spikes stamped in (since, until] ms."""
+    times = spikes.to_dataset()["time"].values
+    return int(((times > since) & (times <= until)).sum()) / (neurons * (until - since) * 1e-3)
+
+
+def rate_table(
+    sizes: dict[str, int], means: Sequence[float], reference: Sequence[float] | None, since: float, until: float
+) -> str:
+    """Firing rates of each population beside those of the NEST reference run."""
+    lines = [f"firing rates from {since:g} to {until:g} ms", f"{'population':<10} {'neurons':>8} {'Hz':>8} {'NEST':>8}"]
+    for k, (name, size) in enumerate(sizes.items()):
+        beside = f"{reference[k]:8.3f}" if reference is not None else f"{'-':>8}"
+        lines.append(f"{name:<10} {size:>8} {means[k]:8.3f} {beside}")
+    if reference is None:
+        lines.append("(NEST reference runs exist for scale 1 and 0.1)")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts a cluster, --scheduler uses one that runs: give one of them")
+    if workers is not None:
+        from distributed import LocalCluster
+
+        options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+        with LocalCluster(n_workers=workers, **options) as cluster, cluster.get_client() as client:
+            yield client
+    elif scheduler is not None:
+        from distributed import Client
+
+        with Client(scheduler, timeout="10s") as client:
+            yield client
+    else:
+        yield None
+
+
+@contextmanager
+def _bar(duration: float) -> Iterator[Callable[[float, int], None]]:
+    """A bar on stderr: time reached (ms), real-time factor, spikes so far and time left."""
+    from tqdm import tqdm
+
+    shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}, {remaining} left{postfix}]"
+    with tqdm(total=duration, file=sys.stderr, bar_format=shape, delay=1e-9) as bar:
+        first: list[float] = []
+
+        def report(reached: float, spikes: int) -> None:
+            now = time.perf_counter()
+            if not first:
+                first.extend((now, reached))
+                bar.unpause()
+            bar.set_postfix_str(_pace(now - first[0], reached - first[1], spikes), refresh=False)
+            bar.update(min(reached, duration) - bar.n)
+
+        yield report
+
+
+def _pace(seconds: float, milliseconds: float, spikes: int) -> str:
+    factor = f"real-time factor {seconds / (milliseconds * 1e-3):.2f}, " if milliseconds > 0.0 else ""
+    return f"{factor}{spikes:,} spikes"
+
+
+def peak_memory() -> int:
+    """Bytes: the most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _peak(client: Any) -> int:
+    """Bytes: this process and the workers together."""
+    return peak_memory() + (0 if client is None else sum(client.run(peak_memory).values()))
+
+
+def _draw(
+    recorded: xr.DataTree, sizes: dict[str, int], means: Sequence[float], reference: Sequence[float] | None, path: str
+) -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        click.echo("no figure: matplotlib is not installed; python -m pip install 'eventsnn[plot]' brings it", err=True)
+        return
+    from eventsnn.plot import overview
+
+    overview(recorded, sizes, means, reference).savefig(path, dpi=150)
+    click.echo(f"figure: {path}", err=True)

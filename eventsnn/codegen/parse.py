@@ -1,0 +1,120 @@
+"""Text of equations -> sympy expressions, by Python's own grammar and a short list of functions; nothing is evaluated."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sympy as sp
+
+from eventsnn.errors import ModelError, nearest
+
+Symbols = Mapping[str, sp.Symbol]
+
+FUNCTIONS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "exp": (sp.exp, (1,)),
+    "log": (sp.log, (1,)),
+    "sqrt": (sp.sqrt, (1,)),
+    "tanh": (sp.tanh, (1,)),
+    "abs": (sp.Abs, (1,)),
+    "min": (sp.Min, (2, 3, 4)),
+    "max": (sp.Max, (2, 3, 4)),
+    "where": (lambda c, a, b: sp.Piecewise((a, c), (b, True)), (3,)),
+}
+"""name -> (sympy function, allowed numbers of arguments)"""
+
+BINARY: dict[type, Any] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.Pow: lambda a, b: a**b,
+}
+COMPARE: dict[type, Any] = {ast.Gt: sp.Gt, ast.GtE: sp.Ge, ast.Lt: sp.Lt, ast.LtE: sp.Le}
+NUMBERS: dict[str, Any] = {"e": sp.E, "pi": sp.pi}
+
+
+class Reader:
+    """Reads expressions of one model; `who` names the model and the attribute that the text stands in."""
+
+    def __init__(self, who: str, symbols: Symbols) -> None:
+        self.who = who
+        self.symbols = symbols
+        self.line = ""
+
+    def lines(self, text: str) -> Iterator[str]:
+        """Statements, one per line or separated by ";", without comments."""
+        for part in re.split(r"[;\n]", re.sub(r"#[^\n]*", "", text)):
+            self.line = part.strip()
+            if self.line:
+                yield self.line
+
+    def expression(self, text: str) -> sp.Expr:
+        self.line = self.line or text.strip()
+        try:
+            tree = ast.parse(text.strip(), mode="eval")
+        except SyntaxError:
+            raise self.error("it is not a Python expression") from None
+        return self._visit(tree.body)
+
+    def error(self, what: str) -> ModelError:
+        return ModelError(f"{self.who}: {self.line!r}: {what}")
+
+    def _visit(self, node: ast.AST) -> Any:
+        visit = getattr(self, f"_{type(node).__name__}", None)
+        if visit is None:
+            raise self.error(f"{ast.unparse(node)!r} is not allowed; use names, numbers, + - * / **, comparisons and {', '.join(FUNCTIONS)}")
+        return visit(node)
+
+    def _Constant(self, node: ast.Constant) -> sp.Expr:
+        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+            raise self.error(f"{node.value!r} is not a number")
+        return sp.Rational(repr(node.value))  # exact: 0.1 is one tenth until it is printed
+
+    def _Name(self, node: ast.Name) -> sp.Expr:
+        if node.id in self.symbols:
+            return self.symbols[node.id]
+        if node.id in NUMBERS:
+            return NUMBERS[node.id]
+        guess = nearest(node.id, self.symbols)
+        hint = f"did you mean {guess!r}? " if guess else ""
+        raise self.error(f"unknown name {node.id!r}; {hint}Valid: {', '.join(self.symbols)}.")
+
+    def _UnaryOp(self, node: ast.UnaryOp) -> sp.Expr:
+        value = self._visit(node.operand)
+        match node.op:
+            case ast.USub():
+                return -value
+            case ast.UAdd():
+                return value
+            case ast.Not():
+                return sp.Not(value)
+        raise self.error("'~' is not allowed; use 'not'")
+
+    def _BinOp(self, node: ast.BinOp) -> sp.Expr:
+        if type(node.op) not in BINARY:
+            raise self.error("use + - * / and ** (a power is **, not ^)")
+        return BINARY[type(node.op)](self._visit(node.left), self._visit(node.right))
+
+    def _BoolOp(self, node: ast.BoolOp) -> sp.Expr:
+        join = sp.And if isinstance(node.op, ast.And) else sp.Or
+        return join(*(self._visit(v) for v in node.values))
+
+    def _Compare(self, node: ast.Compare) -> sp.Expr:
+        sides = [node.left, *node.comparators]
+        if any(type(op) not in COMPARE for op in node.ops):
+            raise self.error("compare with >, >=, < or <=; equality of real numbers has no meaning here")
+        pairs = zip(node.ops, sides[:-1], sides[1:], strict=True)
+        return sp.And(*(COMPARE[type(op)](self._visit(a), self._visit(b)) for op, a, b in pairs))
+
+    def _Call(self, node: ast.Call) -> sp.Expr:
+        name = ast.unparse(node.func)
+        if name not in FUNCTIONS:
+            guess = nearest(name, FUNCTIONS)
+            raise self.error(f"unknown function {name!r}; {f'did you mean {guess!r}? ' if guess else ''}Valid: {', '.join(FUNCTIONS)}.")
+        function, counts = FUNCTIONS[name]
+        if len(node.args) not in counts or node.keywords:
+            raise self.error(f"{name} takes {' or '.join(map(str, counts))} arguments")
+        return function(*(self._visit(a) for a in node.args))

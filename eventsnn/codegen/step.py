@@ -1,0 +1,144 @@
+"""Writes `def step(...)` of a model: the update of one neuron, in the order of NEST's grid.
+
+Propagate; add the input that arrived (held states keep their value and drop it); test the threshold on the new values; reset;
+count the refractory time. See spec.KernelSpec for the contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from eventsnn.codegen.equations import System
+from eventsnn.codegen.linear import linear_states, propagator
+from eventsnn.codegen.nonlinear import Nonlinear
+from eventsnn.codegen.printer import HostPrinter, StepPrinter
+from eventsnn.codegen.propagator import Propagator
+
+
+@dataclass
+class StepText:
+    """A step under construction: its text, its constants in order, and how the host computes them."""
+
+    source: str = ""
+    constants: list[str] = field(default_factory=list)
+    propagators: list[Propagator] = field(default_factory=list)
+    computed: list[tuple[str, str]] = field(default_factory=list)
+    """(name, host text) of factors made of parameters."""
+
+
+class StepWriter:
+    """Writes one variant: with or without a stimulus current."""
+
+    def __init__(self, system: System, current: bool) -> None:
+        self.system = system
+        self.d = system.declaration
+        self.current = current
+        self.out = StepText()
+        self.printer = StepPrinter()
+        self.linear = linear_states(system)
+
+    def write(self) -> StepText:
+        body = [
+            *(["held__ = refr > I0"] if self.d.refractory else []),
+            *self._propagate(),
+            *(f"{n}__new = {n} if held__ else {n}__new" for n in self.d.hold),
+            *(line for effect in self.system.effects for line in self._input(effect.receptor, effect.target, effect.factor)),
+            *self._fire(),
+        ]
+        refractory = bool(self.d.refractory)
+        inputs = [f"w__{name}" for name, _ in self.d.receptors]
+        arguments = [*self.d.states, *(["refr"] if refractory else []), *inputs, *(["I_stim"] if self.current else [])]
+        arguments += [*self.out.constants, *(["NREF"] if refractory else [])]
+        results = [*(f"{n}__new" for n in self.d.states), *(["refr__new"] if refractory else []), "spikes__"]
+        lines = [f"def step({', '.join(arguments)}):", *(f"    {line}" for line in body), f"    return {', '.join(results)}"]
+        self.out.source = "\n".join(lines) + "\n"
+        return self.out
+
+    def _need(self, *names: str) -> None:
+        self.out.constants += [n for n in names if n not in self.out.constants]
+
+    def _propagate(self) -> list[str]:
+        others = tuple(n for n in self.d.states if n not in self.linear)
+        derivatives = self.system.derivatives
+        if self.current and self.d.current:
+            i = self.system.symbols[self.d.current]
+            derivatives = {n: f.subs(i, i + sp.Symbol("I_stim", real=True)) for n, f in derivatives.items()}
+        nonlinear = Nonlinear(self.system, others, derivatives)
+        rest = nonlinear.lines()
+        half = {n for n in self.linear if any(f"{n}__half" in line for line in rest)}
+        lines = self._solve("", 1.0, "new", set(self.linear))
+        lines += self._solve("half__", 0.5, "half", half) if half else []
+        self._need(*nonlinear.constants)
+        return lines + rest
+
+    def _solve(self, prefix: str, span: float, suffix: str, wanted: set[str]) -> list[str]:
+        """Lines that give linear states after `span` of the step; those that a held state drives have two solutions."""
+        free = propagator(self.system, self.linear, frozenset(), prefix, span)
+        held = frozenset(self.d.hold) & frozenset(self.linear)
+        still = propagator(self.system, self.linear, held, f"held__{prefix}", span)
+        lines, used = [], {free.prefix: free}
+        for i, n in enumerate(self.linear):
+            if n not in wanted:
+                continue
+            text = self._row(free, i)
+            if n not in held and any(self.linear[j] in held for j in free.entries(i)):
+                used[still.prefix] = still
+                text = f"{self._row(still, i)} if held__ else {text}"
+            elif n in held and suffix == "half":
+                text = f"{n} if held__ else {text}"
+            lines.append(f"{n}__{suffix} = {text}")
+        self.out.propagators += used.values()
+        return lines
+
+    def _row(self, p: Propagator, i: int) -> str:
+        if not p.moves(i):
+            return p.states[i]
+        text = ""
+        if p.driven(i):
+            text = p.name("b", i)
+            self._need(text)
+        if self.current and p.by_current(i):
+            gain = p.name("B", i)
+            self._need(gain)
+            text = f"fma({gain}, I_stim, {text})" if text else f"mul({gain}, I_stim)"
+        for j in reversed(p.entries(i)):
+            a, x = p.name("A", i, j), p.states[j]
+            self._need(a)
+            text = f"fma({a}, {x}, {text})" if text else f"mul({a}, {x})"
+        return text
+
+    def _input(self, receptor: str, target: str, factor: sp.Expr) -> list[str]:
+        new, w = f"{target}__new", f"w__{receptor}"
+        if factor == 1:
+            added = f"{new} + {w}"
+        elif factor == -1:
+            added = f"{new} - {w}"
+        elif self.system.only_parameters(factor):
+            name = f"{target}__per__{receptor}"
+            if (name, HostPrinter().text(factor)) not in self.out.computed:
+                self.out.computed.append((name, HostPrinter().text(factor)))
+            self._need(name)
+            added = f"fma({name}, {w}, {new})"
+        else:
+            added = f"fma({self._text(factor)}, {w}, {new})"
+        return [f"{new} = {new} if held__ else {added}" if target in self.d.hold else f"{new} = {added}"]
+
+    def _fire(self) -> list[str]:
+        condition = self._text(self.system.threshold)
+        if self.d.crossing:
+            before = f"(not {self.printer.text(self.system.threshold)})"
+            condition = f"({condition} & {before})"
+        if self.d.refractory:
+            condition = f"({condition} & (refr <= I0))"
+        lines = [f"fire__ = {condition}"]
+        lines += [f"{n}__new = {self._text(e)} if fire__ else {n}__new" for n, e in self.system.reset]
+        if self.d.refractory:
+            lines.append("refr__new = NREF if fire__ else max(refr - I1, I0)")
+        return [*lines, "spikes__ = I1 if fire__ else I0"]
+
+    def _text(self, e: sp.Expr) -> str:
+        """An expression of the new values."""
+        self._need(*(n for n in self.d.params if self.system.symbols[n] in e.free_symbols))
+        return self.printer.text(e.subs({self.system.symbols[n]: sp.Symbol(f"{n}__new", real=True) for n in self.d.states}))

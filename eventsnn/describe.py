@@ -1,0 +1,145 @@
+"""What a network is, in tables: as text, and as HTML for notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventsnn import spec
+from eventsnn.selection import Population
+from eventsnn.values import bounds
+
+if TYPE_CHECKING:
+    from eventsnn.network import Network
+    from eventsnn.projection import Projection
+
+SEGMENT_BYTES = 8
+"""A pointer pair per (source, delay)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def one_line(network: Network) -> str:
+    """Counts of everything."""
+    return (
+        f"Network(seed={network.seed}, dt={network.dt:g}): {_many(len(network.populations), 'population')}, "
+        f"{_many(network.size, 'neuron')}, {_many(len(network.projections), 'projection')}, "
+        f"{_many(synapses(network), 'synapse')} expected, {_many(len(network.recordings), 'recording')}"
+    )
+
+
+def as_text(network: Network) -> str:
+    return "\n\n".join([one_line(network), *map(_text, _tables(network)), _total(network)])
+
+
+def as_html(network: Network) -> str:
+    parts = [f"<p>{html.escape(one_line(network))}</p>", *map(_html, _tables(network)), f"<p>{html.escape(_total(network))}</p>"]
+    return "<div>" + "".join(parts) + "</div>"
+
+
+def synapses(network: Network) -> int:
+    """Expected number of synapses."""
+    return round(sum(p.expected for p in network.projections.values()))
+
+
+def memory(network: Network) -> float:
+    """Rough bytes of synapses, their pointer tables, states and accumulators."""
+    connections = sum(projection_bytes(p) for p in network.projections.values())
+    return connections + sum(_population_bytes(p) for p in network.populations.values())
+
+
+def projection_bytes(projection: Projection) -> float:
+    """2 bytes per synapse of one constant weight, 4 with drawn and 6 with explicit weights, and 8 per (source, delay)."""
+    match projection.weight:
+        case spec.Fixed():
+            each = 2
+        case spec.Drawn():
+            each = 4
+        case _:
+            each = 6
+    least, most = projection.delay_bounds
+    segments = min(projection.expected, len(projection.pre) * (most - least + 1))
+    return each * projection.expected + SEGMENT_BYTES * segments
+
+
+def _population_bytes(population: Population) -> float:
+    model = population.model
+    return 8.0 * population.n * (len(model.states()) + len(model.receptors) + 1)
+
+
+def _tables(network: Network) -> list[Table]:
+    populations = ((p.name, f"{p.n:,}", repr(p.model)) for p in network.populations.values())
+    projections = (_projection_row(p, network.dt) for p in network.projections.values())
+    stimuli = ((repr(s.target), repr(s.stimulus)) for s in network.stimulations)
+    recordings = (
+        (r.path, f"{len(r.target):,}", f"{r.every * network.dt:g} ms" if r.every else "each", r.dtype if r.every else "")
+        for r in network.recordings.values()
+    )
+    tables = [
+        _table("populations", "name, neurons, model", populations),
+        _table("projections", "name, rule, synapses, weight, delay, memory", projections),
+        _table("stimuli", "target, stimulus", stimuli),
+        _table("recordings", "path, neurons, every, dtype", recordings),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _projection_row(p: Projection, dt: float) -> tuple[str, ...]:
+    unit = p.post.population.model.receptors[p.receptors[0]].unit
+    weight = _value(p.weight, 1.0, unit)
+    return p.name, repr(p.rule), f"{round(p.expected):,}", weight, _value(p.delay, dt, "ms"), _bytes(projection_bytes(p))
+
+
+def _total(network: Network) -> str:
+    return (
+        f"total: {_many(network.size, 'neuron')}, {_many(synapses(network), 'synapse')} expected, about {_bytes(memory(network))}"
+    )
+
+
+def _table(title: str, head: str, rows: Iterable[tuple[str, ...]]) -> Table:
+    return Table(title, tuple(head.split(", ")), tuple(tuple(map(_short, row)) for row in rows))
+
+
+def _text(table: Table) -> str:
+    lines = [table.head, *table.rows]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(table.head))]
+    aligned = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join([table.title, *(f"  {line}" for line in aligned)])
+
+
+def _html(table: Table) -> str:
+    def row(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = row(table.head, "th") + "".join(row(cells, "td") for cells in table.rows)
+    return f"<table><caption>{html.escape(table.title)}</caption>{body}</table>"
+
+
+def _value(value: spec.Value, scale: float, unit: str) -> str:
+    low, high = (bound * scale for bound in bounds(value))
+    span = f"{low:g}" if low == high else f"{low:g} ... {high:g}"
+    return "none" if low > high else f"{span} {unit}".rstrip()
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n < 1000.0:
+            return f"{n:.3g} {unit}"
+        n /= 1000.0
+    return f"{n:.3g} GB"
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 60 else f"{flat[:57]}..."

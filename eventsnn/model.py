@@ -1,0 +1,302 @@
+"""What a model is: parameters, states and equations, declared as class attributes. Pure data; nothing here computes."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, dataclass_transform
+
+import numpy as np
+
+from eventsnn import spec
+from eventsnn.codegen.declaration import Declaration
+from eventsnn.errors import KindError, ModelError, ParameterError, unknown_name
+from eventsnn.units import off_grid
+from eventsnn.values import as_value, bounds
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter: constant over a step, one number or one per neuron. A default of None means that it must be given."""
+
+    default: Any
+    unit: str = ""
+    doc: str = ""
+    _: KW_ONLY
+    above: float | None = None
+    low: float | None = None
+    below: float | None = None
+    high: float | None = None
+
+    def value(self, given: object, size: int, who: str) -> spec.Value:
+        """The value for `size` elements, in the unit declared and inside the range declared, or an error naming `who`."""
+        value = as_value(given, size, self.unit, who)
+        least, most = bounds(value)
+        wrong = (
+            (self.above is not None and not least > self.above and f"> {self.above:g}")
+            or (self.low is not None and not least >= self.low and f">= {self.low:g}")
+            or (self.below is not None and not most < self.below and f"< {self.below:g}")
+            or (self.high is not None and not most <= self.high and f"<= {self.high:g}")
+        )
+        if wrong:
+            span = f"{least:g}" if least == most else f"{least:g} ... {most:g}"
+            raise ParameterError(f"{who} must be {wrong} {self.unit}".rstrip() + f", not {span}")
+        return value
+
+
+@dataclass(frozen=True)
+class State:
+    """A state variable; `initial` is a number or the name of the parameter that it starts from."""
+
+    initial: float | str
+    unit: str = ""
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Receptor:
+    """Where spikes arrive: `effect` says what their summed weight w does, such as "I_ex += w".
+
+    A conductance receptor has magnitude=True: it takes |w|.
+    """
+
+    name: str
+    unit: str
+    effect: str
+    magnitude: bool = False
+
+
+class Model(ABC):
+    """Something that a population is made of; an immutable value: `IafPscExp(tau_m=20.0)`.
+
+    Parameters without a default may be given by position. Values are scalars, arrays (one per neuron), distributions or pint
+    quantities; they are checked when the population's size is known.
+    """
+
+    receptors: ClassVar[tuple[Receptor, ...]] = ()
+    current: ClassVar[str | None] = None
+    """The parameter that a stimulus current adds to; None: the model takes no current."""
+
+    def __init__(self, *required: object, **values: object) -> None:
+        params, who = self.params(), type(self).__name__
+        needed = [name for name, p in params.items() if p.default is None]
+        if len(required) > len(needed):
+            raise KindError(f"{who} takes its values by keyword: {', '.join((*params, *self.states()))}")
+        values = {name: _kept(v) for name, v in {**dict(zip(needed, required, strict=False)), **values}.items()}
+        for name in values:
+            if name not in params and name not in self.states():
+                raise unknown_name(who, "parameter or state", name, (*params, *self.states()))
+        missing = [name for name in needed if values.get(name) is None]
+        if missing:
+            raise KindError(f"{who} needs {', '.join(missing)}: {who}({', '.join(f'{m}=...' for m in missing)})")
+        self.__dict__.update({name: p.default for name, p in params.items()} | values)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is a value and cannot change; make another one")
+
+    def __repr__(self) -> str:
+        params = self.params()
+        given = {k: v for k, v in self.values.items() if k not in params or v is not params[k].default}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every parameter, and the initial values of states where they were given."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def params(cls) -> dict[str, Param]:
+        return {k: v for k, v in _attributes(cls).items() if isinstance(v, Param)}
+
+    @classmethod
+    def states(cls) -> dict[str, State]:
+        return {k: v for k, v in _attributes(cls).items() if isinstance(v, State)}
+
+    @abstractmethod
+    def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.Dynamics:
+        """What `size` of these do on a grid of `dt` ms; `values` are the model's, overridden by the population's."""
+
+    def multiplicity(self, size: int, dt: float, values: Mapping[str, object]) -> int:
+        """Most spikes of one of them in one step."""
+        return 1
+
+
+class NeuronModel(Model):
+    """A neuron given by equations, from which its update is generated.
+
+    `equations` has one line "dx/dt = ..." per state; a state without one changes only by receptors and reset. `threshold` is a
+    condition on the states after the update, `reset` are assignments made on a spike ("V_m = V_reset; u += d"). `refractory`
+    names the parameter with the refractory time, during which no spike is made and the states in `hold` keep their values and
+    drop their input. With `crossing`, a spike is made when the condition becomes true. What is not linear is integrated by
+    `method`: "exponential_euler" (default where every such equation is affine in its own state), or "rk4".
+
+    Instead of equations, `step` may be a plain function on scalars (a staticmethod): it takes the states, `refr` where
+    `refractory`, the arrived weight of each receptor, `I_stim` where `current`, the parameters but the refractory time, and
+    `NREF` where `refractory`; it returns the new states, the new refr where `refractory`, and 0 or 1. It may call
+    fma, mul, exp, log, abs, min, max, and use I0 and I1 (integers 0 and 1).
+    """
+
+    equations: ClassVar[str] = ""
+    threshold: ClassVar[str] = ""
+    reset: ClassVar[str] = ""
+    refractory: ClassVar[str | None] = None
+    hold: ClassVar[tuple[str, ...]] = ()
+    method: ClassVar[str | None] = None
+    crossing: ClassVar[bool] = False
+    step: ClassVar[Callable[..., Any] | None] = None
+
+    @classmethod
+    def declaration(cls) -> Declaration:
+        """The declaration as plain text, for the code generator."""
+        return Declaration(
+            name=cls.__name__,
+            params=tuple(cls.params()),
+            states=tuple(cls.states()),
+            equations=cls.equations,
+            receptors=tuple((r.name, r.effect) for r in cls.receptors),
+            threshold=cls.threshold,
+            reset=cls.reset,
+            refractory=cls.refractory,
+            hold=tuple(cls.hold),
+            current=cls.current,
+            method=cls.method,
+            crossing=cls.crossing,
+            step=None if cls.step is None else _source(cls, cls.step),
+        )
+
+    @classmethod
+    def kernel(cls) -> spec.KernelSpec:
+        """The generated update."""
+        from eventsnn.codegen.kernel import generate  # sympy: only where a kernel is made
+
+        return generate(cls.declaration())
+
+    def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.Equations:
+        who, params = type(self).__name__, self.params()
+        kernel = self.kernel()
+        parameters = {n: p.value(values.get(n, p.default), size, f"{who}: {n}") for n, p in params.items()}
+        start = {n: values.get(n, s.initial) for n, s in self.states().items()}
+        initial_from = {n: v for n, v in start.items() if isinstance(v, str)}
+        for name, source in initial_from.items():
+            if source not in params:
+                raise unknown_name(f"{who}: the initial value of {name}:", "parameter", source, params)
+        units = {n: s.unit for n, s in self.states().items()}
+        initial = {n: as_value(v, size, units[n], f"{who}: {n}") for n, v in start.items() if n not in initial_from}
+        if self.refractory is not None:
+            _warn_off_grid(parameters[self.refractory], dt, f"{who}: {self.refractory}")
+        return spec.Equations(kernel, parameters, initial, initial_from)
+
+
+class Synapse(Protocol):
+    """What a synapse carries: weight in the unit of the receptor, delay in ms."""
+
+    @property
+    def weight(self) -> object: ...
+
+    @property
+    def delay(self) -> object: ...
+
+
+class Rule(Protocol):
+    """Which neurons a projection connects."""
+
+    def lower(self, pre: spec.Subset, post: spec.Subset, same: bool) -> spec.Rule:
+        """The rule for these ends; `same`: both lie in one population. An impossible degree raises."""
+
+    def expected(self, n_pre: int, n_post: int) -> float:
+        """Expected number of synapses."""
+
+    def per_target(self, n_pre: int, n_post: int) -> float:
+        """A bound on the number of synapses of one target."""
+
+
+@dataclass(frozen=True)
+class StimulusTarget:
+    """Where a stimulus enters: a subset of a population, and the accumulator (receptor, its unit, exponent) of a pulse."""
+
+    population: int
+    subset: spec.Subset
+    dt: float
+    key: spec.Key
+    receptor: int = -1
+    exponent: int = 0
+    unit: str | None = None
+    """None: the unit of this house that has the dimension of the weight."""
+
+
+class Stimulus(Protocol):
+    """An input that lives inside its target."""
+
+    def pulse(self, unit: str, who: str) -> float | None:
+        """Weight of one pulse, in the unit of the receptor; None: it is a current."""
+
+    def most(self, size: int, dt: float) -> int:
+        """Most pulses into one neuron in one step."""
+
+    def lower(self, target: StimulusTarget) -> spec.Stimulus: ...
+
+
+@dataclass_transform(frozen_default=True)
+def value_object(cls: type[C]) -> type[C]:
+    """A frozen dataclass whose unknown keywords are answered with the nearest valid one."""
+    made = dataclass(frozen=True, eq=False)(cls)  # arrays have no truth value: objects are equal only to themselves
+    plain: Callable[..., None] = made.__init__
+    names = [f.name for f in fields(made) if f.init]  # type: ignore[arg-type]
+
+    def __init__(self: C, *args: object, **values: object) -> None:
+        for name in values:
+            if name not in names:
+                raise unknown_name(cls.__name__, "argument", name, names)
+        try:
+            inspect.signature(plain).bind(self, *args, **values)
+        except TypeError as error:
+            raise KindError(f"{cls.__name__}({', '.join(names)}): {error}") from None
+        plain(self, *map(_kept, args), **{name: _kept(v) for name, v in values.items()})
+
+    made.__init__ = __init__  # type: ignore[method-assign, assignment]
+    return made
+
+
+def _attributes(cls: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for parent in reversed(cls.__mro__):
+        found.update(vars(parent))
+    return found
+
+
+def _kept(value: Any) -> Any:
+    """The value itself, but a copy of what its owner could still change."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, np.ndarray) or not value.flags.writeable:
+        return value
+    value = value.copy()
+    value.setflags(write=False)
+    return value
+
+
+def _source(cls: type, step: Callable[..., Any]) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(step))
+    except (OSError, TypeError) as error:
+        raise ModelError(f"{cls.__name__}: the text of its step cannot be read ({error}); define it in a file or notebook") from None
+
+
+def _warn_off_grid(value: spec.Value, dt: float, who: str) -> None:
+    match value:
+        case spec.Fixed(number):
+            given = np.array([number])
+        case spec.Given(numbers):
+            given = numbers
+        case _:
+            return  # every draw falls between two steps
+    off = off_grid(given, dt)
+    if off.size:
+        message = f"{who} = {off[0]:g} ms is not a multiple of dt = {dt:g} ms; it is rounded to whole steps"
+        warnings.warn(message, UserWarning, stacklevel=2)

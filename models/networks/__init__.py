@@ -1,0 +1,7 @@
+"""Networks of the literature, ready to run: each is a function that returns an `eventsnn.Network`."""
+
+from eventsnn.models.networks.brunel import brunel, small
+from eventsnn.models.networks.cuba import cuba
+from eventsnn.models.networks.microcircuit import microcircuit
+
+__all__ = ["brunel", "cuba", "microcircuit", "small"]

@@ -1,0 +1,1 @@
+"""Populations that emit spikes without being neurons."""

@@ -1,0 +1,37 @@
+"""Spiking sources with Poisson statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eventsnn import spec
+from eventsnn.codegen.poisson import most_events
+from eventsnn.errors import ParameterError
+from eventsnn.model import Model, Param
+from eventsnn.values import bounds
+
+MOST = 255
+"""Spikes of one neuron in one step."""
+
+
+class Poisson(Model):
+    """Each neuron emits k spikes in a step with P(k) = m^k exp(-m)/k!, m = rate dt; independent of all others.
+
+    Its spikes travel through connections, so that targets share them; for independent input to every neuron use PoissonInput.
+    NEST: poisson_generator with one parrot_neuron per train.
+    """
+
+    rate = Param(None, "Hz", "mean number of spikes per second", low=0.0)
+
+    def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.PoissonSource:
+        rate = self._rate(size, values)
+        mean = bounds(rate)[1] * dt * 1e-3
+        if mean > MOST / 2:
+            raise ParameterError(f"Poisson: rate of {mean / dt * 1e3:g} Hz gives {mean:g} spikes per step of {dt:g} ms; at most 127 are allowed")
+        return spec.PoissonSource({"rate": rate}, key)
+
+    def multiplicity(self, size: int, dt: float, values: Mapping[str, object]) -> int:
+        return max(1, min(MOST, most_events(bounds(self._rate(size, values))[1] * dt * 1e-3)))
+
+    def _rate(self, size: int, values: Mapping[str, object]) -> spec.Value:
+        return self.params()["rate"].value(values["rate"], size, "Poisson: rate")

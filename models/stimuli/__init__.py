@@ -1,0 +1,1 @@
+"""Inputs that live inside their target."""

@@ -1,0 +1,48 @@
+"""Background input with Poisson statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn import spec
+from eventsnn.codegen.poisson import most_events
+from eventsnn.errors import KindError, ParameterError
+from eventsnn.model import StimulusTarget, value_object
+from eventsnn.units import own_unit
+from eventsnn.values import as_value, bounds
+
+
+@value_object
+class PoissonInput:
+    """An independent Poisson train into each neuron: k pulses of `weight` in a step, P(k) = m^k exp(-m)/k!, m = rate dt.
+
+    rate: Hz, one number, a distribution, or one number per neuron of the selection. weight: one number, in the unit of the receptor.
+    There is no delay: what is drawn for (t - dt, t] enters at t.
+    """
+
+    rate: object
+    weight: object
+
+    def pulse(self, unit: str, who: str) -> float:
+        """Weight of one pulse, in the unit of the receptor."""
+        value = as_value(self.weight, 1, unit, who)
+        if not isinstance(value, spec.Fixed):
+            raise KindError(f"{who} must be one number, not {self.weight!r}; make one stimulus per weight")
+        return value.value
+
+    def most(self, size: int, dt: float) -> int:
+        """Most pulses into one neuron in one step."""
+        return most_events(max(0.0, bounds(self._rate(size))[1]) * dt * 1e-3)
+
+    def lower(self, target: StimulusTarget) -> spec.PoissonStimulus:
+        rate = self._rate(len(target.subset))
+        pulse = self.pulse(own_unit(self.weight) if target.unit is None else target.unit, "PoissonInput: weight")
+        weight = int(np.rint(np.ldexp(pulse, -target.exponent)))
+        return spec.PoissonStimulus(target.population, target.subset, rate, target.receptor, weight, target.key)
+
+    def _rate(self, size: int) -> spec.Value:
+        rate = as_value(self.rate, size, "Hz", "PoissonInput: rate")
+        least = bounds(rate)[0]
+        if least < 0.0:
+            raise ParameterError(f"PoissonInput: rate must be >= 0 Hz, not {least:g}")
+        return rate

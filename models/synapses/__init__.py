@@ -1,0 +1,1 @@
+"""What a synapse carries."""

@@ -1,0 +1,42 @@
+"""What can go wrong between parts and their places."""
+
+from __future__ import annotations
+
+from eventsnn.errors import EventsnnError
+
+
+class PlanError(EventsnnError, ValueError):
+    """The plan cannot be carried out on the places that there are: too little memory, too few workers, a wrong layout."""
+
+
+class PartFailed(EventsnnError, RuntimeError):
+    """A part raised an error that cannot travel as itself; the text is that of the original."""
+
+
+class WorkerLost(EventsnnError, RuntimeError):
+    """A worker that held parts of the network is gone; attribute `worker` is its address."""
+
+    def __init__(self, worker: str, held: str, when: str) -> None:
+        super().__init__(worker, held, when)
+        self.worker, self.held, self.when = worker, held, when
+
+    def __str__(self) -> str:
+        return (
+            f"worker {self.worker} was lost {self.when}; it held {self.held}. What was recorded up to the last commit is in the "
+            "store; start the simulation again on the workers that are left"
+        )
+
+
+class LinkLost(EventsnnError, RuntimeError):
+    """A part's link to another part broke, fell silent or spoke out of turn."""
+
+    def __init__(self, rank: int, peer: int, step: int, why: str) -> None:
+        super().__init__(rank, peer, step, why)
+        self.rank, self.peer, self.step, self.why = rank, peer, step, why
+
+    def __str__(self) -> str:
+        return f"part {self.rank} lost its link to part {self.peer} at step {self.step}: {self.why}"
+
+
+class RecordsLost(EventsnnError, RuntimeError):
+    """Recorded rows could not travel to the part that writes them."""

@@ -1,0 +1,113 @@
+"""Parts in this process, each with a thread of its own, joined by socket pairs."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eventsnn.scheduler.engine import Columns, Engine, Progress
+from eventsnn.scheduler.executor import Call
+from eventsnn.scheduler.failure import cause, named
+from eventsnn.scheduler.links import pairs
+from eventsnn.scheduler.plan import Plan
+from eventsnn.scheduler.recording import Recording, Request
+from eventsnn.spec import NetworkSpec
+
+
+class LocalParts:
+    """The in-process executor."""
+
+    def __init__(self, spec: NetworkSpec, plan: Plan, request: Request | None) -> None:
+        self._spec, self._plan, self._request = spec, plan, request
+        self._engines = [Engine(spec, plan.layout, s.rank, s.threads, plan.epoch) for s in plan.shares]
+        self._recording: Recording | None = None
+        self._failed = False
+        self.recorded: object = None
+
+    def build(self) -> None:
+        links = pairs(len(self._engines))
+        columns: list[Columns] = self._each(lambda engine: engine.build())
+        for engine, ends in zip(self._engines, links, strict=True):
+            engine.links = ends
+        self._each(lambda engine: engine.join(links[engine.rank]))
+        if self._request is not None:
+            self._recording = Recording(self._request, self._spec, columns)
+            self.recorded = self._recording.recorder.store
+            for engine in self._engines:
+                engine.sink = self._recording.recorder
+
+    def run(self, until: int, progress: Progress | None) -> list[dict[str, float]]:
+        for engine in self._engines:
+            engine.stop.clear()
+        reports = _Joined(len(self._engines), progress) if progress else None
+        interrupted: KeyboardInterrupt | None = None
+        futures = {e.rank: e.submit(e.run, until, reports.of(e.rank) if reports else None) for e in self._engines}
+        try:
+            concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
+        except KeyboardInterrupt as error:
+            interrupted = error
+            for engine in self._engines:
+                engine.stop.set()
+        done: list[dict[str, float]] = self._settle(futures)
+        if self._recording is not None:
+            self._recording.commit(int(min(seconds["step"] for seconds in done)))
+        if interrupted is not None:
+            raise interrupted
+        return done
+
+    def ask(self, calls: Sequence[Call]) -> list[Any]:
+        futures = {k: self._engines[c.rank].submit(self._engines[c.rank].ask, c.method, c.args) for k, c in enumerate(calls)}
+        return [futures[k].result() for k in range(len(calls))]
+
+    def close(self) -> None:
+        for engine in self._engines:
+            engine.abort()
+        for engine in self._engines:
+            engine.close()
+        if self._recording is not None:
+            self._recording.close(whole=not self._failed)
+
+    def _each(self, work: Callable[[Engine], Any]) -> list[Any]:
+        return self._settle({engine.rank: engine.submit(work, engine) for engine in self._engines})
+
+    def _settle(self, futures: dict[int, concurrent.futures.Future[Any]]) -> list[Any]:
+        """All results by rank, or the one error that was the cause; the other parts are stopped first."""
+        try:
+            done, _ = concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
+            failed = any(future.exception() for future in done)
+        except KeyboardInterrupt:
+            failed = True
+            self._abort()
+            raise
+        if failed:
+            self._abort()
+            concurrent.futures.wait(futures.values())
+            errors = {rank: error for rank, future in futures.items() if (error := future.exception()) is not None}
+            rank = cause(errors)
+            raise named(errors[rank], f"part {rank} ({self._plan.shares[rank].names})") from errors[rank]
+        return [futures[rank].result() for rank in sorted(futures)]
+
+    def _abort(self) -> None:
+        self._failed = True
+        for engine in self._engines:
+            engine.abort()
+
+
+class _Joined:
+    """Reports of many parts as one: the step that all have reached, and the spikes of all."""
+
+    def __init__(self, parts: int, progress: Progress) -> None:
+        self._steps, self._spikes = [0] * parts, [0] * parts
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def of(self, rank: int) -> Progress:
+        def report(step: int, spikes: int) -> None:
+            with self._lock:
+                self._steps[rank], self._spikes[rank] = step, spikes
+                if all(self._steps):
+                    self._progress(min(self._steps), sum(self._spikes))
+
+        return report

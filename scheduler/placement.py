@@ -1,0 +1,41 @@
+"""Which part goes where: functions (layout, places) -> index of a place for each part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eventsnn.scheduler.errors import PlanError
+from eventsnn.spec import Layout
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process that parts can live in."""
+
+    address: str
+    """Of the Dask worker; "here" for this process."""
+    host: str
+    threads: int
+    memory_limit: int
+    """Bytes; 0: unknown."""
+
+
+Placement = Callable[[Layout, Sequence[Place]], Sequence[int]]
+
+
+def in_order(layout: Layout, places: Sequence[Place]) -> tuple[int, ...]:
+    """Part 0 to the first place, part 1 to the second, and round again."""
+    return tuple(rank % len(places) for rank in range(len(layout)))
+
+
+def placed(chosen: Sequence[int], layout: Layout, places: Sequence[Place], alone: bool) -> tuple[int, ...]:
+    """The choice of a placement function, checked; `alone`: a place takes one part only."""
+    if len(chosen) != len(layout):
+        raise PlanError(f"the placement function chose {len(chosen)} places for {len(layout)} parts")
+    for rank, index in enumerate(chosen):
+        if not 0 <= index < len(places):
+            raise PlanError(f"the placement function put part {rank} at place {index}; there are {len(places)}, from 0")
+    if alone and len(set(chosen)) < len(chosen):
+        raise PlanError(f"the placement function put several parts at one worker: {tuple(chosen)}; a worker process takes one part")
+    return tuple(int(index) for index in chosen)

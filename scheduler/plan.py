@@ -1,0 +1,119 @@
+"""The plan of a run: which slices live where, and what that will cost. Made, and looked at, before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eventsnn.scheduler.epochs import crossing, epoch_steps
+from eventsnn.scheduler.errors import PlanError
+from eventsnn.scheduler.estimate import RATE, Cost, cost
+from eventsnn.scheduler.layout import holders, named, overlap, tidy
+from eventsnn.scheduler.partition import Partition, balanced
+from eventsnn.scheduler.placement import Place, Placement, in_order, placed
+from eventsnn.spec import Layout, NetworkSpec, Slice
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Share:
+    """One part: its slices, its place, its threads, and its expected cost."""
+
+    rank: int
+    place: Place
+    threads: int
+    slices: tuple[Slice, ...]
+    names: str
+    cost: Cost
+    leaving: float
+    """Spikes per second, at the nominal rate, that may have targets in another part."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    shares: tuple[Share, ...]
+    epoch: int
+    """Steps between two exchanges of the parts."""
+    dt: float
+
+    @property
+    def layout(self) -> Layout:
+        return tuple(share.slices for share in self.shares)
+
+    @property
+    def traffic(self) -> float:
+        """Expected spikes that leave a part, over all parts, per epoch."""
+        return sum(share.leaving for share in self.shares) * self.epoch * self.dt * 1e-3
+
+    def check_memory(self) -> None:
+        """PlanError where the parts at a place need more than it has."""
+        for place in dict.fromkeys(share.place for share in self.shares):
+            here = [share for share in self.shares if share.place == place]
+            need = sum(share.cost.bytes for share in here)
+            if place.memory_limit and need > place.memory_limit:
+                raise PlanError(
+                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB and {place.address} has "
+                    f"{place.memory_limit / GB:.2f} GB; use more workers, give them more memory, or make the network smaller"
+                )
+
+    def __str__(self) -> str:
+        head = ("part", "place", "threads", "neurons", "synapses", "memory", "slices")
+        rows = [head, *(_row(share) for share in self.shares)]
+        widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+        lines = ["  ".join(word.ljust(w) if k in (1, 6) else word.rjust(w) for k, (word, w) in enumerate(zip(r, widths, strict=True))) for r in rows]
+        if len(self.shares) > 1:
+            lines.append(
+                f"epoch: {self.epoch} steps ({self.epoch * self.dt:g} ms), about {self.traffic:,.0f} spikes cross parts in one "
+                f"at {RATE:g} Hz"
+            )
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def make_plan(
+    spec: NetworkSpec,
+    places: Sequence[Place],
+    n: int,
+    threads: int | None,
+    partition: Partition | None = None,
+    placement: Placement | None = None,
+    alone: bool = False,
+) -> Plan:
+    """Cuts the network into n parts and gives each a place; `alone`: at most one part per place. PlanError where that cannot be."""
+    if not 1 <= n <= spec.size:
+        raise PlanError(f"parts={n}: there must be at least 1 and at most as many parts as neurons ({spec.size})")
+    layout = tidy(spec, (partition or balanced)(spec, n), n)
+    chosen = placed((placement or in_order)(layout, places), layout, places, alone)
+    leaving = _leaving(spec, layout)
+    shares = []
+    for rank, (slices, index) in enumerate(zip(layout, chosen, strict=True)):
+        together = sum(1 for other in chosen if other == index)
+        each = threads or max(1, places[index].threads // together)
+        shares.append(Share(rank, places[index], each, slices, named(spec, slices), cost(spec, slices, each), leaving[rank]))
+    return Plan(tuple(shares), epoch_steps(spec, layout), spec.dt)
+
+
+def _leaving(spec: NetworkSpec, layout: Layout) -> list[float]:
+    crosses = crossing(spec, layout)
+    rates = []
+    for rank, slices in enumerate(layout):
+        total = 0.0
+        for piece in slices:
+            routes = [p for p in crosses if p.pre == piece.population and holders(layout, p.post, p.post_subset) - {rank}]
+            total += max((overlap(p.pre_subset, piece.start, piece.stop) for p in routes), default=0) * RATE
+        rates.append(total)
+    return rates
+
+
+def _row(share: Share) -> tuple[str, ...]:
+    size = share.cost.bytes
+    memory = f"{size / GB:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
+    limit = f" of {share.place.memory_limit / GB:.1f} GB" if share.place.memory_limit else ""
+    counts = (f"{share.cost.neurons:,}", f"{share.cost.synapses:,.0f}", memory + limit)
+    return (str(share.rank), share.place.address, str(share.threads), *counts, share.names)
+
+
+def _who(shares: Sequence[Share]) -> str:
+    if len(shares) == 1:
+        return f"part {shares[0].rank} ({shares[0].names})"
+    return f"parts {', '.join(str(share.rank) for share in shares)}"

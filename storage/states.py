@@ -1,0 +1,120 @@
+"""State recordings: complete rows of samples, put together from the columns of the parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.spec import RecordingSpec
+from eventsnn.storage.arrays import GrowingArray, Objects
+from eventsnn.storage.clock import times
+from eventsnn.storage.errors import StoreError
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Samples first, first + 1, ... of one part's columns of a state recording; sample k is the state after step k * every.
+
+    `values`: shape (samples, columns), in the order of the positions that the part was laid out with.
+    """
+
+    first: int
+    values: npt.NDArray[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.values.nbytes)
+
+
+class StateTable:
+    """Samples of a state or an input: an array (time, neuron), complete rows only."""
+
+    def __init__(self, spec: RecordingSpec, dt: float, parts: int) -> None:
+        self._spec, self._dt = spec, dt
+        self._width = len(spec.subset)
+        self._columns: dict[int, slice | npt.NDArray[np.int64]] = {0: slice(0, self._width)} if parts == 1 else {}
+        rows, columns = _state_chunk(self._width)
+        time = {"long_name": "time", "units": "ms"}
+        neuron = {"long_name": "index of the neuron in its population"}
+        values = {"long_name": spec.what, "units": spec.unit}
+        self._time = GrowingArray(f"{spec.path}/time", ("time",), "float64", chunk=4096, attrs=time)
+        self._neuron = GrowingArray(f"{spec.path}/neuron", ("neuron",), "int32", chunk=max(self._width, 1), attrs=neuron)
+        self._values = GrowingArray(
+            f"{spec.path}/{spec.what}",
+            ("time", "neuron"),
+            spec.dtype,
+            chunk=rows,
+            width=self._width,
+            chunk_width=columns,
+            attrs=values,
+        )
+        self.arrays: tuple[GrowingArray, ...] = (self._time, self._neuron, self._values)
+        every_ms = float(times(np.array([spec.every]), dt)[0])
+        self.groups: dict[str, dict[str, Any]] = {
+            spec.path: {"recording": spec.what, "neurons": self._width, "every_ms": every_ms}
+        }
+        self._pending: list[tuple[int, Columns]] = []
+
+    @property
+    def waiting(self) -> int:
+        return sum(chunk.nbytes for _, chunk in self._pending)
+
+    def lay_out(self, part: int, positions: npt.NDArray[np.int64]) -> None:
+        """`positions`: which columns of the recording the part's values are."""
+        if len(positions) and (positions.min() < 0 or positions.max() >= self._width):
+            raise ValueError(f"{self._spec.path}: part {part} claims columns outside 0..{self._width - 1}")
+        contiguous = len(positions) > 0 and bool((np.diff(positions) == 1).all())
+        self._columns[part] = slice(int(positions[0]), int(positions[-1]) + 1) if contiguous else positions
+
+    def create(self, out: Objects) -> None:
+        self._neuron.append(self._spec.subset.array().astype(np.int32), out)
+        self._neuron.flush(out)
+
+    def check(self, part: int, chunk: Any, since: int, step: int) -> None:
+        path, every = self._spec.path, self._spec.every
+        if not isinstance(chunk, Columns):
+            raise TypeError(f"{path}: part {part} gave a {type(chunk).__name__}; give Columns(first, values)")
+        if part not in self._columns:
+            raise ValueError(f"{path}: part {part} gave samples without a layout; call layout(part, table, positions) first")
+        samples, width = step // every - since // every, self._columns_of(part)
+        if chunk.values.shape != (samples, width) or (samples and chunk.first != since // every + 1):
+            raise ValueError(
+                f"{path}: part {part} gave samples from {chunk.first} of shape {chunk.values.shape}; "
+                f"steps ({since}, {step}] are samples from {since // every + 1} of shape {(samples, width)}"
+            )
+
+    def add(self, part: int, chunk: Any) -> None:
+        if chunk.nbytes:
+            self._pending.append((part, chunk))
+
+    def advance(self, step: int, out: Objects) -> None:
+        base = self._values.rows
+        count = step // self._spec.every - base
+        if count <= 0:
+            return
+        rows, filled, later = np.empty((count, self._width), self._spec.dtype), 0, []
+        for part, chunk in self._pending:
+            at = chunk.first - 1 - base
+            fits = max(0, min(len(chunk.values), count - at))
+            rows[at : at + fits, self._columns[part]] = chunk.values[:fits]
+            filled += chunk.values[:fits].size
+            if fits < len(chunk.values):
+                later.append((part, Columns(chunk.first + fits, chunk.values[fits:])))
+        self._pending = later
+        if filled != rows.size:
+            raise StoreError(f"{self._spec.path}: {rows.size - filled} of {rows.size} samples up to step {step} were never given")
+        self._values.append(rows, out)
+        self._time.append(times(np.arange(base + 1, base + 1 + count) * self._spec.every, self._dt), out)
+
+    def _columns_of(self, part: int) -> int:
+        columns = self._columns[part]
+        return columns.stop - columns.start if isinstance(columns, slice) else len(columns)
+
+
+def _state_chunk(neurons: int) -> tuple[int, int]:
+    """(1000 samples, 250 neurons), and flatter for wide recordings, so that the open rows take 4 Mi values at most or 16 rows."""
+    rows = min(max((1 << 22) // max(neurons, 1), 16), 1000)
+    return rows, max(min(neurons, 250_000 // rows), 1)

@@ -1,0 +1,49 @@
+"""What a recording is to the writer: rows of many parts come in, in any order; whole rows in one order go out to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.spec import RecordingSpec
+from eventsnn.storage.arrays import GrowingArray, Objects
+from eventsnn.storage.spikes import SpikeTable
+from eventsnn.storage.states import StateTable
+
+
+class Table(Protocol):
+    """One recording. Rows wait in it until every part has reported their step."""
+
+    arrays: tuple[GrowingArray, ...]
+    groups: dict[str, dict[str, Any]]
+    """Path -> attributes of the groups that the arrays lie in."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of rows that wait for other parts."""
+        ...
+
+    def lay_out(self, part: int, positions: npt.NDArray[np.int64]) -> None:
+        """`positions`: which columns of the recording the part owns. Events name their neuron and need none."""
+        ...
+
+    def create(self, out: Objects) -> None:
+        """Write what is known before the run, such as coordinates."""
+        ...
+
+    def check(self, part: int, chunk: Any, since: int, step: int) -> None:
+        """Raise where a part's chunk does not hold the rows of the steps (since, step]."""
+        ...
+
+    def add(self, part: int, chunk: Any) -> None: ...
+
+    def advance(self, step: int, out: Objects) -> None:
+        """All parts have reported up to `step`: move the rows of those steps to the arrays."""
+        ...
+
+
+def make_tables(specs: Sequence[RecordingSpec], dt: float, parts: int) -> list[Table]:
+    return [SpikeTable(spec, dt, parts) if spec.every == 0 else StateTable(spec, dt, parts) for spec in specs]
