@@ -73,7 +73,13 @@ def measure(simulator: str, case: str, threads: int, duration: float | None, see
         "time": duration or this.time,
         "seed": seed,
     }
-    about = {"simulator": simulator, "case": case, "threads": threads, "time_ms": request["time"], "seed": seed}
+    about: dict[str, Any] = {
+        "simulator": simulator,
+        "case": case,
+        "threads": threads,
+        "time_ms": duration or this.time,
+        "seed": seed,
+    }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "request.json"
         path.write_text(json.dumps(request))
@@ -89,7 +95,7 @@ def measure(simulator: str, case: str, threads: int, duration: float | None, see
     if done.returncode:
         return {**about, "failed": (done.stderr.strip().splitlines() or ["no message"])[-1]}
     row = json.loads(done.stdout.strip().splitlines()[-1])
-    return {**about, **row, "real_time_factor": row["wall_s"] / (request["time"] * 1e-3)}
+    return {**about, **row, "real_time_factor": row["wall_s"] / (about["time_ms"] * 1e-3)}
 
 
 def median(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def first_result() -> dict[str, float]:
     """Seconds from starting Python to the first spikes of a small script, with nothing compiled yet and again."""
     with tempfile.TemporaryDirectory() as cache:
         # every folder in which compiled kernels could be kept
-        places = {"NUMBA_CACHE_DIR": cache, "XDG_CACHE_HOME": cache}
+        places = dict.fromkeys(("EVENTSNN_CACHE", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"), cache)
         cold, warm = (_child(FIRST_SPIKE, places) for _ in range(2))
     return {"import_s": warm["import_s"], "cold_s": cold["first_spike_s"], "warm_s": warm["first_spike_s"]}
 
@@ -50,13 +50,14 @@ def build() -> dict[str, float]:
 import json, resource, time
 import eventsnn as snn
 from eventsnn.models.networks import brunel, microcircuit
+from eventsnn.models.networks.microcircuit import Microcircuit
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 with snn.Simulation(brunel(1250)) as sim:
     sim.run(1.0)
 before, started = peak(), time.perf_counter()
 with snn.Simulation(microcircuit(0.3)) as sim:
     seconds = time.perf_counter() - started
-    synapses = sum(projection.expected for projection in sim.spec.projections)
+synapses = sum(Microcircuit.at(0.3).synapses(post, pre) for post in range(8) for pre in range(8))
 print(json.dumps({"seconds": seconds, "synapses": synapses, "bytes_per_synapse": (peak() - before) / synapses}))
 """
     return _child(text, {})

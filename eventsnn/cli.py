@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -69,20 +69,17 @@ def microcircuit(
     from eventsnn.models.networks.microcircuit import Microcircuit
     from eventsnn.models.networks.microcircuit import microcircuit as describe
 
-    if not duration > 0.0:
-        raise click.UsageError(f"--time {duration:g}: give a positive time in ms")
     net = describe(scale=scale, seed=seed)
+    _check_duration(duration, net.dt)
+    bar = _Bar(duration)
     with _client(workers, scheduler) as client:
         click.echo(f"building {sum(Microcircuit.at(scale).neurons):,} neurons", err=True)
         started = time.perf_counter()
-        with (
-            _bar(duration) as report,
-            snn.Simulation(
-                net, store=store, client=client, threads=threads, backend=backend, overwrite=overwrite, progress=report
-            ) as sim,
-        ):
+        options = {"client": client, "threads": threads, "backend": backend, "overwrite": overwrite}
+        with snn.Simulation(net, store=store, progress=bar.report, **options) as sim:
             built = time.perf_counter()
-            sim.run(duration)
+            with bar:
+                sim.run(duration)
             ended = time.perf_counter()
             peak = _peak(client)
     sizes = dict(zip(Microcircuit.at(scale).names, Microcircuit.at(scale).neurons, strict=True))
@@ -99,9 +96,20 @@ def microcircuit(
 @click.argument("store")
 def info(store: str) -> None:
     """Say what STORE holds."""
-    from eventsnn.storage.results import summary
+    from eventsnn.storage.summary import summary
 
     click.echo(summary(store))
+
+
+def _check_duration(duration: float, dt: float) -> None:
+    """Before a store is made."""
+    import numpy as np
+
+    from eventsnn.units import grid_steps
+
+    if not 0.0 < duration < float("inf"):
+        raise click.UsageError(f"--time {duration:g}: give a positive time in ms")
+    grid_steps(np.array([duration]), dt, "--time")
 
 
 def firing_rate(spikes: xr.DataTree, neurons: int, since: float, until: float) -> float:
@@ -142,29 +150,30 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
         yield None
 
 
-@contextmanager
-def _bar(duration: float) -> Iterator[Callable[[float, int], None]]:
-    """A bar on stderr: time reached (ms), real-time factor, spikes so far and time left."""
-    from tqdm import tqdm
+class _Bar:
+    """A bar on stderr: time reached (ms), time spent and left, real-time factor, spikes so far."""
 
-    shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}, {remaining} left{postfix}]"
-    with tqdm(total=duration, file=sys.stderr, bar_format=shape, delay=1e-9) as bar:
-        first: list[float] = []
+    def __init__(self, duration: float) -> None:
+        self._duration = duration
+        self._began = time.perf_counter()
+        self._bar: Any = None
 
-        def report(reached: float, spikes: int) -> None:
-            now = time.perf_counter()
-            if not first:
-                first.extend((now, reached))
-                bar.unpause()
-            bar.set_postfix_str(_pace(now - first[0], reached - first[1], spikes), refresh=False)
-            bar.update(min(reached, duration) - bar.n)
+    def __enter__(self) -> _Bar:
+        from tqdm import tqdm
 
-        yield report
+        shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}, {remaining} left{postfix}]"
+        self._began = time.perf_counter()
+        self._bar = tqdm(total=self._duration, file=sys.stderr, bar_format=shape)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
 
-def _pace(seconds: float, milliseconds: float, spikes: int) -> str:
-    factor = f"real-time factor {seconds / (milliseconds * 1e-3):.2f}, " if milliseconds > 0.0 else ""
-    return f"{factor}{spikes:,} spikes"
+    def report(self, reached: float, spikes: int) -> None:
+        if reached > 0.0:
+            factor = (time.perf_counter() - self._began) / (reached * 1e-3)
+            self._bar.set_postfix_str(f"real-time factor {factor:.2f}, {spikes:,} spikes", refresh=False)
+            self._bar.update(min(reached, self._duration) - self._bar.n)
 
 
 def peak_memory() -> int:

@@ -48,10 +48,14 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def unknown_name(who: str, kind: str, word: str, choices: Iterable[str]) -> UnknownName:
-    """The error for a name that does not exist, e.g. unknown_name("IafPscExp", "parameter", "taum", params)."""
+def valid(word: str, choices: Iterable[str]) -> str:
+    """What is allowed instead of a word: "did you mean 'tau_m'? Valid: C_m, tau_m."."""
     choices = tuple(choices)
     guess = nearest(word, choices)
     hint = f"did you mean {guess!r}? " if guess else ""
-    allowed = f"Valid: {', '.join(choices)}." if choices else "It has none."
-    return UnknownName(f"{who} has no {kind} {word!r}; {hint}{allowed}")
+    return hint + (f"Valid: {', '.join(choices)}." if choices else "It has none.")
+
+
+def unknown_name(who: str, kind: str, word: str, choices: Iterable[str]) -> UnknownName:
+    """The error for a name that does not exist, e.g. unknown_name("IafPscExp", "parameter", "taum", params)."""
+    return UnknownName(f"{who} has no {kind} {word!r}; {valid(word, choices)}")

@@ -12,7 +12,6 @@ from eventsnn import spec
 from eventsnn.errors import ParameterError, unknown_name
 from eventsnn.fixed_point import Arrival, grid, magnitude, quantum, rounding
 from eventsnn.keys import key
-from eventsnn.model import StimulusTarget
 from eventsnn.network import Network
 from eventsnn.projection import Projection
 from eventsnn.selection import Population
@@ -80,7 +79,7 @@ def _quanta(network: Network) -> dict[Port, tuple[int, bool]]:
             arrivals[p.post.population.name, position].append(_arrival(p))
     for s in network.stimulations:
         if s.pulse is not None:
-            arrivals[s.target.population.name, s.position].append(Arrival(abs(s.pulse), s.most, None))
+            arrivals[s.target.population.name, s.position].append(Arrival(abs(s.pulse), s.most(network.dt), None))
     quanta = {}
     for (name, position), entering in arrivals.items():
         population = network.populations[name]
@@ -139,8 +138,7 @@ def _stimulus(s: Stimulation, network: Network, positions: Mapping[str, int], qu
     population = s.target.population
     exponent, _ = quanta.get((population.name, s.position), (0, False))
     stream = key(network.seed, "stimulus", population.name, s.ordinal)
-    target = StimulusTarget(positions[population.name], s.target.subset, network.dt, stream, s.position, exponent)
-    made = s.stimulus.lower(target)
+    made = s.lower(positions[population.name], network.dt, stream, exponent)
     if s.pulse is None or not _relays(population) or not isinstance(made, spec.PoissonStimulus):
         return made
     return replace(made, weight=int(s.pulse > 0.0))

@@ -8,7 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, dataclass_transform
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast, dataclass_transform
 
 import numpy as np
 
@@ -175,7 +175,7 @@ class NeuronModel(Model):
         """The generated update."""
         from eventsnn.codegen.kernel import generate  # sympy: only where a kernel is made
 
-        return generate(cls.declaration())
+        return cast(spec.KernelSpec, generate(cls.declaration()))  # frozen, where a Protocol's attributes can be set
 
     def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.Equations:
         who, params = type(self).__name__, self.params()
@@ -285,7 +285,8 @@ def _source(cls: type, step: Callable[..., Any]) -> str:
     try:
         return textwrap.dedent(inspect.getsource(step))
     except (OSError, TypeError) as error:
-        raise ModelError(f"{cls.__name__}: the text of its step cannot be read ({error}); define it in a file or notebook") from None
+        what = f"the text of its step cannot be read ({error}); define it in a file or notebook"
+        raise ModelError(f"{cls.__name__}: {what}") from None
 
 
 def _warn_off_grid(value: spec.Value, dt: float, who: str) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NoReturn
 
 import numpy.typing as npt
 
 from eventsnn import describe
+from eventsnn.arguments import on_behalf_of, one_number, shown, whole_number
 from eventsnn.errors import KindError, ParameterError, SelectionError, unknown_name
 from eventsnn.keys import key
 from eventsnn.model import Model, Rule, Stimulus, Synapse
@@ -19,7 +19,6 @@ from eventsnn.projection import Projection, projection
 from eventsnn.recording import Recording, recording
 from eventsnn.selection import Population, Route, Selection, selection_of
 from eventsnn.stimulation import Stimulation, stimulation
-from eventsnn.units import magnitude
 
 Target = Population | Selection
 
@@ -82,20 +81,24 @@ class Network:
         raise KindError("a network is not a sequence; loop over network.populations.values() or network.projections.values()")
 
     def population(self, name: str, n: int, model: Model, /, **values: object) -> Population:
-        """`n` neurons of `model`; values set parameters and initial states: a number, an array (n,), a distribution, a quantity."""
+        """`n` neurons of `model`; values set parameters and initial states.
+
+        Each is a number, an array (n,), a distribution or a pint quantity, in the unit that the model declares.
+        """
         check_name(name, "population")
         self._check_free(name, "population")
         who = f"population {name!r}"
         size = _count(n, who)
         if not isinstance(model, Model):
-            raise KindError(f"{who}: {_shown(model)} is no model; give an object such as IafPscExp(tau_m=10.0)")
+            raise KindError(f"{who}: {shown(model)} is no model; give an object such as IafPscExp(tau_m=10.0)")
         words = (*model.params(), *model.states())
         for word in values:
             if word not in words:
                 raise unknown_name(f"{who}: {type(model).__name__}", "parameter or state", word, words)
         merged = {**model.values, **values}
-        dynamics = model.dynamics(size, self._dt, merged, key(self._seed, "source", name))
-        most = model.multiplicity(size, self._dt, merged)
+        with on_behalf_of(who):
+            dynamics = model.dynamics(size, self._dt, merged, key(self._seed, "source", name))
+            most = model.multiplicity(size, self._dt, merged)
         made = Population(name, size, model, dict(values), dynamics, most)
         self._populations[name] = made
         return made
@@ -154,6 +157,24 @@ class Network:
         made._recordings = dict(self._recordings)
         return made
 
+    def merge(self, other: Network) -> None:
+        """Add all of another network on the same grid, under its own names; every draw comes from the seed of this one."""
+        if not isinstance(other, Network):
+            raise KindError(f"merge: {shown(other)} is no network; give another Network")
+        if other.dt != self._dt:
+            raise ParameterError(f"merge: dt is {other.dt:g} ms there and {self._dt:g} ms here; both must be on one grid")
+        for kind, names in (("population", other.populations), ("projection", other.projections)):
+            for name in names:
+                self._check_free(name, kind)
+        for p in other.populations.values():
+            self.population(p.name, p.n, p.model, **p.values)
+        for c in other.projections.values():
+            self.connect(self._moved(c.pre) >> self._moved(c.post), c.rule, c.synapse, c.receptor, c.name)
+        for s in other.stimulations:
+            self.stimulate(self._moved(s.target), s.stimulus, s.receptor)
+        for path, r in other.recordings.items():
+            self._recordings[path] = replace(r, target=self._moved(r.target))
+
     def describe(self) -> str:
         """Tables of populations, projections, stimuli and recordings with expected synapses and memory."""
         return describe.as_text(self)
@@ -163,6 +184,10 @@ class Network:
 
     def _repr_html_(self) -> str:
         return describe.as_html(self)
+
+    def _moved(self, selection: Selection) -> Selection:
+        """The same neurons of the population of that name in this network."""
+        return Selection(self._populations[selection.population.name], selection.subset)
 
     def _taken(self, name: str) -> bool:
         return name in self._populations or name in self._projections
@@ -183,39 +208,23 @@ class Network:
 
 
 def _seed(seed: object) -> int:
-    number = _whole(seed)
+    number = whole_number(seed)
     if number is None or not 0 <= number < 2**64:
         raise ParameterError(f"network: seed must be a whole number in [0, 2**64), not {seed!r}")
     return number
 
 
 def _dt(dt: object) -> float:
-    try:
-        number = float(magnitude(dt, "ms", "network: dt"))
-    except TypeError:
-        raise KindError(f"network: dt must be a number of ms, not {dt!r}") from None
-    if isinstance(dt, bool) or not math.isfinite(number) or number <= 0.0:
-        raise ParameterError(f"network: dt must be a finite time > 0 ms, not {dt!r}")
+    number = one_number(dt, "ms", "network: dt")
+    if number <= 0.0:
+        raise ParameterError(f"network: dt must be a time > 0 ms, not {number:g}")
     return number
 
 
 def _count(n: object, who: str) -> int:
-    number = _whole(n)
+    number = whole_number(n)
     if number is None:
         raise KindError(f"{who}: n must be a whole number of neurons, not {n!r}")
     if not 1 <= number < 2**31:
         raise ParameterError(f"{who}: n must be a number of neurons from 1 to 2**31 - 1, not {number}")
     return number
-
-
-def _whole(x: object) -> int | None:
-    if isinstance(x, bool):
-        return None
-    try:
-        return operator.index(x)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-
-
-def _shown(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else repr(given)

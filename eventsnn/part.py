@@ -14,9 +14,9 @@ import numpy.typing as npt
 from eventsnn.backends.cpu import engine
 from eventsnn.backends.cpu.block import LARGEST, Block
 from eventsnn.backends.cpu.connect import buffers, list_connections
-from eventsnn.backends.cpu.exchange import WHY, accept, packet_of
+from eventsnn.backends.cpu.exchange import LOST_PEER, WHY, Crossing
 from eventsnn.backends.cpu.memory import release, take
-from eventsnn.spec import CurrentStimulus, Equations, Layout, NetworkSpec, PoissonSource, PoissonStimulus, Slice
+from eventsnn.spec import Columns, CurrentStimulus, Equations, Layout, NetworkSpec, PoissonSource, PoissonStimulus, Slice
 
 I8 = npt.NDArray[np.int64]
 FEWEST = 256
@@ -67,7 +67,8 @@ class Part:
         self._parities = np.zeros(n_blocks, np.int64)
         self._totals = np.zeros(n_blocks, np.int64)
         self._logs = np.zeros((n_blocks, 3), np.int64)
-        self._connect_nobody()
+        self._crossing: Crossing | None = None
+        self._epoch = 0
         self._pushes = [b.push_program() for b in self.blocks]
         self._stale = True
         self._closed = False
@@ -76,13 +77,6 @@ class Part:
         self._seconds["build"] = time.perf_counter() - began
 
     # ---- links
-
-    def _connect_nobody(self) -> None:
-        self._masks = np.zeros((1, 1), np.uint64)
-        self._fds = np.empty(0, np.int32)
-        self._sending = np.zeros((0, 3), np.int64)
-        self._receiving = np.zeros((0, 3), np.int64)
-        self._epoch = 0
 
     def _ids(self, rank: int) -> I8:
         """Network-wide ids of a rank's neurons, in the order of its slices."""
@@ -102,15 +96,13 @@ class Part:
         self._links, self._epoch = links, epoch
         own = self._ids(self.rank)
         n = len(links.peers)
-        self._masks = np.zeros((self.spec.size, (n + 63) // 64), np.uint64)
+        masks = np.zeros((self.spec.size, (n + 63) // 64), np.uint64)
         for p, rank in enumerate(links.peers):
             bits = np.unpackbits(np.frombuffer(wanted[rank], np.uint8), count=len(own)).astype(np.uint64)
-            self._masks[own, p // 64] |= bits << np.uint64(p % 64)
-        self._fds = np.empty(0, np.int32) if links.fds is None else np.asarray(links.fds, np.int32)
-        self._sending, self._receiving = np.zeros((n, 3), np.int64), np.zeros((n, 3), np.int64)
+            masks[own, p // 64] |= bits << np.uint64(p % 64)
+        fds = np.empty(0, np.int32) if links.fds is None else np.asarray(links.fds, np.int32)
+        self._crossing = Crossing(masks, fds, links.generation, links.deadline, n) if n else None
         self._control[engine.CROSS] = epoch
-        self._control[engine.GENERATION] = links.generation
-        self._control[engine.PATIENCE] = int(links.deadline * 1000)
 
     # ---- running
 
@@ -160,19 +152,15 @@ class Part:
         samplers = [s for b in self.blocks for s in b.samplers]
         room = min((len(s.samples) * s.spec.every for s in samplers), default=1 << 30)
         self._room = max(1, room)
-        if self._peers:
+        if self._crossing is not None:
             self._room = max(self._epoch, self._room // self._epoch * self._epoch)
-        if self._links is not None and self._links.fds is None:
-            self._room = self._epoch
+            if self._links is not None and self._links.fds is None:
+                self._room = self._epoch
         return self._next_segment(64, SEGMENT_SECONDS, until)
-
-    @property
-    def _peers(self) -> int:
-        return len(self._sending)
 
     def _next_segment(self, size: int, seconds: float, until: int) -> int:
         size = int(max(1, min(size * min(8.0, max(0.125, SEGMENT_SECONDS / max(seconds, 1e-6))), self._room)))
-        return max(self._epoch, size // self._epoch * self._epoch) if self._peers else size
+        return max(self._epoch, size // self._epoch * self._epoch) if self._crossing is not None else size
 
     def _advance(self, until: int) -> None:
         c = self._control
@@ -182,33 +170,37 @@ class Part:
         for b in self.blocks:
             for s in b.samplers:
                 s.rows[0] = 0
-        shared = (self._table, self._parities, self._totals, self._producers, self._masks, self._fds, self._sending, self._receiving)
+        crossing = np.zeros(3, np.int64)
+        if self._crossing is not None:
+            operation = self._crossing.operation
+            crossing[:] = operation.code.address, operation.row.ctypes.data, self._crossing.state.ctypes.data
+        shared = (self._table, self._parities, self._totals, self._producers, crossing)
         futures = [self._pool.submit(engine.advance, c, k, *shared) for k in range(self.threads)]
         for f in futures:
             self.step, c[engine.PARITY] = f.result()
-        self._seconds["exchange"] += c[engine.NANOSECONDS] * 1e-9
-        c[engine.NANOSECONDS] = 0
-        self._check_status(until)
-        if self._links is not None and self._links.fds is None and self._peers:
-            self._exchange_in_python()
+        self._check_status()
+        if self._crossing is not None:
+            self._seconds["exchange"] += self._crossing.seconds()
+            if self._links is not None and self._links.fds is None:
+                self._exchange_in_python(self._links, self._crossing)
 
-    def _check_status(self, step: int) -> None:
+    def _check_status(self) -> None:
         status = int(self._control[engine.STATUS])
         if status == 0:
             return
-        if status == engine.LOST_PEER and self._links is not None:
-            raise self._links.lost(self._links.peers[self._control[engine.LOST]], step, WHY[int(self._control[engine.WHY])])
-        raise MemoryError(f"part {self.rank}: no memory for the spikes and pending input of step {step}")
+        if status & LOST_PEER and self._links is not None and self._crossing is not None:
+            peer, why = self._crossing.lost()
+            raise self._links.lost(self._links.peers[peer], self.step, why)
+        raise MemoryError(f"part {self.rank}: no memory for the spikes and pending input after step {self.step}")
 
-    def _exchange_in_python(self) -> None:
+    def _exchange_in_python(self, links: Links, crossing: Crossing) -> None:
         began = time.perf_counter()
-        assert self._links is not None
-        packets = [memoryview(packet_of(row)).cast("B") for row in self._sending]
         remote = self._producers[self._control[engine.PARITY], -1]
-        for peer, packet in zip(self._links.peers, self._links.exchange(self.step, packets), strict=True):
-            why = accept(np.frombuffer(packet, np.uint64), remote, self._links.generation, self.step)
+        packets = links.exchange(self.step, crossing.packets())
+        for peer, packet in zip(links.peers, packets, strict=True):
+            why = crossing.accept(packet, remote, self.step)
             if why:
-                raise self._links.lost(peer, self.step, WHY[why])
+                raise links.lost(peer, self.step, WHY[why])
         self._seconds["exchange"] += time.perf_counter() - began
 
     # ---- recordings
@@ -258,7 +250,7 @@ class Part:
             rows = int(mine[0].rows[0])
             values = np.concatenate([s.samples[:rows] for s in mine], axis=1)
             last = self.step // mine[0].spec.every
-            out[k] = (last - rows + 1, values)
+            out[k] = Columns(last - rows + 1, values)
         return out
 
     # ---- handles
@@ -351,8 +343,10 @@ class Part:
         if self._links is not None:
             self._links.close()
         self._pool.shutdown(wait=True)
-        for rows in (*self._producers, self._logs, self._sending, self._receiving):
+        for rows in (*self._producers, self._logs):
             release(rows)
+        if self._crossing is not None:
+            self._crossing.close()
         for b in self.blocks:
             b.close()
 

@@ -90,13 +90,14 @@ def overview(run: xr.DataTree, neurons: Mapping[str, int], means: Sequence[float
     dots, bars = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[:, 1])
     below = figure.add_subplot(grid[1, 0], sharex=dots)
     colors = [f"C{k % 10}" for k in range(len(neurons))]
-    offset, middles = 0, []
+    offset, middles, everyone = 0, [], []
     for (name, size), color in zip(neurons.items(), colors, strict=True):
         spikes = run.children[name].children["spikes"]
         raster(spikes, dots, offset=offset, color=color)
-        rates(spikes, below, neurons=size, width=2.0, color=color)
+        everyone.append(_events(spikes))
         middles.append(offset + size / 2)
         offset += size
+    rates(_spikes(everyone), below, neurons=offset)
     dots.set(yticks=middles, yticklabels=list(neurons), ylim=(offset, 0), xlabel="", ylabel="")
     bars.barh(range(len(neurons)), means, color=colors)
     if reference is not None:
@@ -125,6 +126,13 @@ def _events(node: xr.DataTree | xr.Dataset) -> tuple[npt.NDArray[np.float64], np
     if "time" not in data.variables or data["time"].dims != ("event",):
         raise ValueError("the node holds no spikes; give a recording of spikes, such as run['exc/spikes']")
     return np.asarray(data["time"].values, dtype=np.float64), np.asarray(data["neuron"].values, dtype=np.int64)
+
+
+def _spikes(events: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]) -> xr.Dataset:
+    import xarray as xr
+
+    times, neurons = (np.concatenate(column) for column in zip(*events, strict=True))
+    return xr.Dataset(coords={"time": ("event", times), "neuron": ("event", neurons)})
 
 
 def _fading(color: str) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from eventsnn import spec
+from eventsnn.arguments import offers, on_behalf_of, shown
 from eventsnn.errors import KindError, ParameterError
 from eventsnn.model import Rule, Synapse
 from eventsnn.receptors import candidates, entered
@@ -57,7 +58,8 @@ def projection(name: str, route: Route, rule: Rule, synapse: Synapse, receptor: 
     _check_synapse(synapse, who)
     pair = candidates(post.population, receptor, who)
     unit = post.population.model.receptors[pair[0]].unit
-    edges = rule.lower(pre.subset, post.subset, pre.population is post.population)
+    with on_behalf_of(who):
+        edges = rule.lower(pre.subset, post.subset, pre.population is post.population)
     weight = _per_synapse(synapse.weight, edges, unit, f"{who}: weight")
     receptors = entered(post.population, pair, receptor, bounds(weight), who)
     if isinstance(post.population.dynamics, spec.Relay):
@@ -109,21 +111,23 @@ def _per_synapse(given: object, edges: spec.Rule, unit: str, who: str) -> spec.V
         return as_value(given, len(edges.pre), unit, who)
     plain = getattr(given, "magnitude", given)
     if isinstance(plain, np.ndarray | list | tuple) and np.ndim(plain) > 0:
-        raise ParameterError(f"{who}: an array of shape {np.shape(plain)} goes with Explicit(pre, post) only, whose edges have an "
-                             "order; give a number or a distribution")  # fmt: skip
+        raise ParameterError(
+            f"{who}: an array of shape {np.shape(plain)} goes with Explicit(pre, post) only, whose edges have an order; "
+            "give a number or a distribution"
+        )
     return as_value(given, 1, unit, who)
 
 
 def _check_rule(rule: object, who: str) -> None:
-    if isinstance(rule, type) or not all(hasattr(rule, word) for word in ("lower", "expected", "per_target")):
+    if not offers(rule, "lower", "expected", "per_target"):
         raise KindError(
-            f"{who}: {_shown(rule)} is no connection rule; give one such as FixedIndegree(100) or AllToAll(), before the synapse"
+            f"{who}: {shown(rule)} is no connection rule; give one such as FixedIndegree(100) or AllToAll(), before the synapse"
         )
 
 
 def _check_synapse(synapse: object, who: str) -> None:
-    if isinstance(synapse, type) or not all(hasattr(synapse, word) for word in ("weight", "delay")):
-        raise KindError(f"{who}: {_shown(synapse)} is no synapse; give Static(weight=..., delay=...) after the rule")
+    if not offers(synapse, "weight", "delay"):
+        raise KindError(f"{who}: {shown(synapse)} is no synapse; give Static(weight=..., delay=...) after the rule")
 
 
 def _check_relayed(weight: spec.Value, who: str) -> None:
@@ -132,7 +136,3 @@ def _check_relayed(weight: spec.Value, who: str) -> None:
         raise ParameterError(
             f"{who}: parrots relay spikes of positive weight, and this weight can be {weight.low:g}; give a constant weight"
         )
-
-
-def _shown(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else repr(given)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.errors import KindError, ParameterError, unknown_name
+from eventsnn.arguments import one_number
+from eventsnn.errors import ParameterError, unknown_name
 from eventsnn.selection import Selection
-from eventsnn.units import grid_steps, magnitude
+from eventsnn.units import grid_steps
 
 SPIKES = "spikes"
 DTYPES = ("float32", "float64")
@@ -25,6 +26,7 @@ class Recording:
     every: int
     """Steps between samples; 0 for spikes."""
     dtype: str
+    """Of the samples; "" for spikes."""
     unit: str
 
 
@@ -38,7 +40,7 @@ def recording(target: Selection, what: str, every: float | None, dtype: npt.DTyp
     if what == SPIKES:
         if every is not None:
             raise ParameterError(f"{who}: every spike is recorded at its own step; leave every={every!r} out")
-        return Recording(path, target, what, 0, "int64", units[what])
+        return Recording(path, target, what, 0, "", units[what])
     return Recording(path, target, what, _steps_between(every, dt, f"{who}: every"), _dtype(dtype, who), units[what])
 
 
@@ -52,13 +54,10 @@ def _recordable(target: Selection) -> dict[str, str]:
 def _steps_between(every: float | None, dt: float, who: str) -> int:
     if every is None:
         return 1
-    try:
-        number = np.asarray(magnitude(every, "ms", who), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise KindError(f"{who} must be a number of ms, not {every!r}") from None
-    if number.shape != () or not np.isfinite(number) or number <= 0.0:
-        raise ParameterError(f"{who} must be a time > 0 ms and a multiple of dt = {dt:g} ms, not {every!r}")
-    return int(grid_steps(number.reshape(1), dt, who)[0])
+    number = one_number(every, "ms", who)
+    if number <= 0.0:
+        raise ParameterError(f"{who} must be a time > 0 ms and a multiple of dt = {dt:g} ms, not {number:g}")
+    return int(grid_steps(np.array([number]), dt, who)[0])
 
 
 def _dtype(given: npt.DTypeLike, who: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.errors import SelectionError
+from eventsnn.errors import KindError, SelectionError
 from eventsnn.model import Model
 from eventsnn.spec import Dynamics, Subset
 
@@ -102,9 +102,9 @@ class Route:
 
 
 def selection_of(target: object, who: str) -> Selection:
-    """The neurons that a population or a selection stands for; anything else raises TypeError."""
+    """The neurons that a population or a selection stands for; anything else raises KindError."""
     if not isinstance(target, Population | Selection):
-        raise TypeError(f"{who}: {target!r} is no population; give a population or a selection of one, such as exc or exc[:100]")
+        raise KindError(f"{who}: {target!r} is no population; give a population or a selection of one, such as exc or exc[:100]")
     return target[:]
 
 
@@ -143,7 +143,7 @@ def _from_array(chosen_from: Selection, given: npt.NDArray[np.generic], n: int, 
     if given.size == 0:
         return np.empty(0, np.int64)
     if given.ndim > 1 or not np.issubdtype(given.dtype, np.integer):
-        raise TypeError(
+        raise KindError(
             f"{chosen_from!r}[{_shown(given)}]: give a slice, an integer, a list of integers, a boolean mask or a predicate"
         )
     positions = np.atleast_1d(given).astype(np.int64)

@@ -323,6 +323,21 @@ class RecordingSpec:
     unit: str
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Samples first, first + 1, ... of one part's columns of a state recording; sample k is the state after step k * every.
+
+    `values`: shape (samples, columns), in the order of the positions that the part was laid out with.
+    """
+
+    first: int
+    values: npt.NDArray[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.values.nbytes)
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     dt: float

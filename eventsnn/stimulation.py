@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from eventsnn import spec
+from eventsnn.arguments import offers, on_behalf_of, shown
 from eventsnn.errors import KindError, ParameterError
 from eventsnn.model import Stimulus, StimulusTarget
 from eventsnn.receptors import candidates, entered
@@ -20,38 +21,37 @@ class Stimulation:
     receptor: str | None
     pulse: float | None = field(repr=False)
     """Weight of one pulse, in the unit of the receptor; None: a current."""
-    most: int = field(repr=False)
-    """Most pulses into one neuron in one step."""
     position: int = field(repr=False)
     """Of the receptor in the target's; -1 for a current."""
     ordinal: int = field(repr=False)
     """Which of the pulse stimuli of its population this is: the name of its random stream."""
 
+    def lower(self, population: int, dt: float, key: spec.Key, exponent: int) -> spec.Stimulus:
+        """In the words of a part; the accumulator of its receptor counts in 2**exponent."""
+        unit = None if self.pulse is None else self.target.population.model.receptors[self.position].unit
+        return self.stimulus.lower(StimulusTarget(population, self.target.subset, dt, key, self.position, exponent, unit))
+
+    def most(self, dt: float) -> int:
+        """Most pulses into one neuron in one step."""
+        return self.stimulus.most(len(self.target), dt)
+
 
 def stimulation(target: Selection, stimulus: Stimulus, receptor: str | None, ordinal: int, dt: float) -> Stimulation:
     """A checked stimulation on a grid of dt ms."""
     who = f"stimulus on {target!r}"
-    _check_kind(stimulus, who)
-    _check_target(target, who)
-    pulse, position = _pulse(target, stimulus, receptor, who)
-    # lowered once here and dropped: whatever is wrong with its shapes and times shows at the user's line
-    stimulus.lower(StimulusTarget(0, target.subset, dt, (0, 0), position))
-    most = 0 if pulse is None else stimulus.most(len(target), dt)
-    return Stimulation(target, stimulus, receptor, pulse, most, position, ordinal)
-
-
-def _check_kind(stimulus: object, who: str) -> None:
-    if isinstance(stimulus, type) or not all(hasattr(stimulus, word) for word in ("pulse", "most", "lower")):
-        shown = f"the class {stimulus.__name__}" if isinstance(stimulus, type) else repr(stimulus)
+    if not offers(stimulus, "pulse", "most", "lower"):
         raise KindError(
-            f"{who}: {shown} is no stimulus; give PoissonInput(rate=..., weight=...) or StepCurrent(times=..., values=...)"
+            f"{who}: {shown(stimulus)} is no stimulus; "
+            "give PoissonInput(rate=..., weight=...) or StepCurrent(times=..., values=...)"
         )
-
-
-def _check_target(target: Selection, who: str) -> None:
     if isinstance(target.population.dynamics, spec.PoissonSource | spec.Train):
         model = type(target.population.model).__name__
         raise ParameterError(f"{who}: a {model} only emits spikes and takes no input; stimulate the neurons that it drives")
+    pulse, position = _pulse(target, stimulus, receptor, who)
+    made = Stimulation(target, stimulus, receptor, pulse, position, ordinal)
+    with on_behalf_of(who):  # lowered and dropped: whatever is wrong with its shapes and times shows at the user's line
+        made.lower(0, dt, (0, 0), 0)
+    return made
 
 
 def _pulse(target: Selection, stimulus: Stimulus, receptor: str | None, who: str) -> tuple[float | None, int]:

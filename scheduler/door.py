@@ -1,9 +1,9 @@
 """How parts in different processes come to hold an authenticated stream socket to each other.
 
-Every part opens a door; of two parts the one with the lower rank listens and the other dials. Both prove that they know the run's
-secret before a byte of the simulation travels: the listener sends a nonce, the caller answers with its own nonce and a MAC over both,
-and the listener proves itself in the same way. With the cluster's TLS contexts all of that happens inside TLS. Within one host,
-without TLS, the socket is a Unix one.
+Every part opens a door; of two parts the one with the lower rank listens and the other dials. Both prove that they know the
+run's secret before a byte of the simulation travels: the listener sends a nonce, the caller answers with its own nonce and a MAC
+over both, and the listener proves itself in the same way. With the cluster's TLS contexts all of that happens inside TLS. Within
+one host, without TLS, the socket is a Unix one.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class Door:
     def wait(self, guest: Guest, until: float) -> socket.socket:
         """The socket of a caller, at the latest at time.monotonic() == until; TimeoutError else."""
         with self._arrival:
-            if not self._arrival.wait_for(lambda: guest in self._inside or self._closed.is_set(), max(0.0, until - time.monotonic())):
+            if not self._arrival.wait_for(
+                lambda: guest in self._inside or self._closed.is_set(), max(0.0, until - time.monotonic())
+            ):
                 raise TimeoutError(f"part {guest[0]} did not connect to part {self.rank} in time")
             if guest not in self._inside:
                 raise ConnectionAbortedError(f"part {self.rank} was closed while it waited for part {guest[0]}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -25,12 +27,22 @@ Columns = dict[int, npt.NDArray[np.int64]]
 """Recording -> positions in its subset of the neurons that a part owns."""
 
 
+LEG = struct.Struct("<?q")
+"""Whether to stop; steps that the next leg should have."""
+FIRST_LEG = 64
+"""Epochs."""
+LEG_SECONDS = 0.5
+"""Wall time of a leg: how long an interrupted run may go on."""
+
+
 class Engine:
     """All work on the part is done by one thread, in the order in which it was asked for; `abort` may come from any other."""
 
     def __init__(self, spec: NetworkSpec, layout: Layout, rank: int, threads: int, epoch: int) -> None:
         self.rank = rank
         self.stop = threading.Event()
+        """Asks for an end of the run at a step where all parts can end it."""
+        self.aborted = threading.Event()
         self.sink: Sink | None = None
         self.sender: RecordSender | None = None
         """The sink, where it leads to another process."""
@@ -65,9 +77,31 @@ class Engine:
         self.part.connect(links, {peer: bytes(a) for peer, a in zip(links.peers, answers, strict=True)}, self._epoch)
 
     def run(self, until: int, progress: Progress | None) -> dict[str, float]:
-        """Runs to the step `until`, or to where `stop` took effect; seconds by kind of work, and the step that was reached."""
-        seconds = self.part.run(until, self.sink, progress, self.stop)
-        return {**seconds, "step": float(self.part.step)}
+        """Runs to the step `until`, or to where `stop` took effect; seconds by kind of work, and the step that was reached.
+
+        Parts with peers run in legs and agree between them, so that all stop at the same step.
+        """
+        part, alone = self.part, self.links is None or not self.links.peers
+        total: dict[str, float] = defaultdict(float)
+        leg = FIRST_LEG * self._epoch
+        while part.step < until and not self.aborted.is_set():
+            goal = until if alone else min(until, part.step + leg)
+            seconds = part.run(goal, self.sink, progress, self.stop if alone else self.aborted)
+            for kind, value in seconds.items():
+                total[kind] += value
+            if alone or part.step == until:
+                break
+            stopping, leg = self._agree(_steps(leg, seconds["wall"]))
+            if stopping:
+                break
+        return {**total, "spikes": float(part.spikes), "step": float(part.step)}
+
+    def _agree(self, wish: int) -> tuple[bool, int]:
+        """Whether any part is to stop, and the shortest leg that any part wishes for."""
+        assert self.links is not None
+        packet = LEG.pack(self.stop.is_set(), wish)
+        said = [LEG.unpack(packet), *map(LEG.unpack, self.links.exchange(self.part.step, [packet] * len(self.links.peers)))]
+        return any(stop for stop, _ in said), min(steps for _, steps in said)
 
     def ask(self, method: str, args: tuple[Any, ...]) -> Any:
         return getattr(self.part, method)(*args)
@@ -77,6 +111,7 @@ class Engine:
     def abort(self) -> None:
         """Ends a run at once: the part stops or finds its links broken, and so do its peers. There is no way back."""
         self.stop.set()
+        self.aborted.set()
         if self.links is not None:
             self.links.abort()
         if self.sender is not None:
@@ -95,6 +130,11 @@ class Engine:
         if self._part is not None:
             self._part.close()
             self._part = None
+
+
+def _steps(leg: int, seconds: float) -> int:
+    """Steps that would take LEG_SECONDS, from those of the last leg; at most 8 times as many."""
+    return max(1, min(8 * leg, int(leg * LEG_SECONDS / max(seconds, 1e-6)), 1 << 40))
 
 
 def cores() -> int:

@@ -1,12 +1,14 @@
 """How long parts may run without hearing from each other.
 
-A spike of step t, sent over a projection with delay d, acts at t + d. Parts therefore need each other's spikes only every d_min steps,
-where d_min is the smallest delay of a projection whose sources and targets lie in different parts.
+A spike of step t, sent over a projection with delay d, acts at t + d. Parts therefore need each other's spikes only every d_min
+steps, where d_min is the smallest delay of a projection whose sources and targets lie in different parts.
 """
 
 from __future__ import annotations
 
-from eventsnn.scheduler.layout import holders
+from collections.abc import Sequence
+
+from eventsnn.scheduler.layout import Owners
 from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec
 
 ALONE = 1.0
@@ -15,16 +17,17 @@ ALONE = 1.0
 
 def crossing(spec: NetworkSpec, layout: Layout) -> list[ProjectionSpec]:
     """Projections that can carry a spike from one part to another."""
-    return [p for p in spec.projections if p.expected > 0 and _crosses(p, layout)]
+    owners = Owners(layout)
+    return [p for p in spec.projections if p.expected > 0 and _crosses(p, owners)]
 
 
-def epoch_steps(spec: NetworkSpec, layout: Layout) -> int:
+def epoch_steps(dt: float, crossing: Sequence[ProjectionSpec]) -> int:
     """Steps of a cross-part epoch, at least 1."""
-    delays = [p.min_delay for p in crossing(spec, layout)]
-    return max(1, min(delays) if delays else round(ALONE / spec.dt))
+    delays = [p.min_delay for p in crossing]
+    return max(1, min(delays) if delays else round(ALONE / dt))
 
 
-def _crosses(projection: ProjectionSpec, layout: Layout) -> bool:
-    sources = holders(layout, projection.pre, projection.pre_subset)
-    targets = holders(layout, projection.post, projection.post_subset)
+def _crosses(projection: ProjectionSpec, owners: Owners) -> bool:
+    sources = owners.ranks(projection.pre, projection.pre_subset)
+    targets = owners.ranks(projection.post, projection.post_subset)
     return len(sources | targets) > 1

@@ -40,3 +40,19 @@ class LinkLost(EventsnnError, RuntimeError):
 
 class RecordsLost(EventsnnError, RuntimeError):
     """Recorded rows could not travel to the part that writes them."""
+
+
+class ClusterLost(EventsnnError, RuntimeError):
+    """The Dask scheduler is gone, or has no workers."""
+
+
+class Unreachable(EventsnnError, RuntimeError):
+    """Dask could not reach an actor: its worker is gone, or about to be."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was interrupted, and ended in order at `step`, which all parts have reached."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eventsnn.scheduler.layout import overlap
-from eventsnn.spec import CurrentStimulus, Edges, Equations, NetworkSpec, PopulationSpec, ProjectionSpec, Slice, Train
+from eventsnn.spec import CurrentStimulus, Edges, Equations, NetworkSpec, PopulationSpec, ProjectionSpec, Slice, Stimulus, Train
 
 RATE = 10.0
 """Hz: the rate that is assumed of every neuron."""
@@ -37,27 +38,32 @@ def cost(spec: NetworkSpec, slices: Sequence[Slice], threads: int) -> Cost:
     """Expected cost of a part with these slices."""
     neurons = sum(s.stop - s.start for s in slices)
     blocks = max(threads, math.ceil(neurons / BLOCK))
+    here = defaultdict(list)
+    for piece in slices:
+        here[piece.population].append(piece)
     synapses, total = 0.0, 0.0
     for projection in spec.projections:
-        here = expected_synapses(projection, slices)
-        synapses += here
-        total += here * SYNAPSE[projection.bits] + SEGMENT * segments(projection, here, blocks)
-        if isinstance(projection.rule, Edges) and here:
-            total += 16.0 * len(projection.rule.pre) * here / max(projection.expected, 1.0)
+        count = sum(expected_synapses(projection, piece) for piece in here[projection.post])
+        synapses += count
+        total += count * SYNAPSE[projection.bits] + SEGMENT * segments(projection, count, blocks)
+        if isinstance(projection.rule, Edges) and count:
+            total += 16.0 * len(projection.rule.pre) * count / max(projection.expected, 1.0)
     total += sum((s.stop - s.start) * _neuron_bytes(spec.populations[s.population]) for s in slices)
-    total += _stimulus_bytes(spec, slices)
+    total += sum(_stimulus_bytes(stimulus, here[stimulus.population]) for stimulus in spec.stimuli)
     return Cost(neurons, synapses, total)
 
 
-def load(spec: NetworkSpec, piece: Slice) -> float:
-    """Time that a slice takes per step, in neuron updates: at 10 Hz a thousand synapses carry about one event per 0.1 ms."""
-    return (piece.stop - piece.start) + sum(expected_synapses(p, [piece]) for p in spec.projections) / 1000.0
+def loads(spec: NetworkSpec, pieces: Iterable[Slice]) -> dict[Slice, float]:
+    """Time that slices take per step, in neuron updates: at 10 Hz a thousand synapses carry about one event per 0.1 ms."""
+    into = defaultdict(list)
+    for projection in spec.projections:
+        into[projection.post].append(projection)
+    return {s: (s.stop - s.start) + sum(expected_synapses(p, s) for p in into[s.population]) / 1000.0 for s in pieces}
 
 
-def expected_synapses(projection: ProjectionSpec, slices: Sequence[Slice]) -> float:
-    """Expected number of synapses of a projection whose targets lie in the slices."""
-    here = sum(overlap(projection.post_subset, s.start, s.stop) for s in slices if s.population == projection.post)
-    return projection.expected * here / max(len(projection.post_subset), 1)
+def expected_synapses(projection: ProjectionSpec, piece: Slice) -> float:
+    """Expected number of synapses of a projection whose targets lie in a slice of its target population."""
+    return projection.expected * overlap(projection.post_subset, piece.start, piece.stop) / max(len(projection.post_subset), 1)
 
 
 def segments(projection: ProjectionSpec, synapses: float, blocks: int) -> float:
@@ -73,10 +79,6 @@ def _neuron_bytes(population: PopulationSpec) -> float:
     return NEURON + 8.0 * states + trains
 
 
-def _stimulus_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> float:
-    total = 0.0
-    for stimulus in spec.stimuli:
-        here = sum(overlap(stimulus.subset, s.start, s.stop) for s in slices if s.population == stimulus.population)
-        per_member = stimulus.values.nbytes / max(len(stimulus.subset), 1) if isinstance(stimulus, CurrentStimulus) else 8.0
-        total += here * per_member
-    return total
+def _stimulus_bytes(stimulus: Stimulus, slices: Sequence[Slice]) -> float:
+    here = sum(overlap(stimulus.subset, s.start, s.stop) for s in slices)
+    return here * (stimulus.values.nbytes / max(len(stimulus.subset), 1) if isinstance(stimulus, CurrentStimulus) else 8.0)

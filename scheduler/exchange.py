@@ -1,7 +1,7 @@
 """The exchange of one packet per peer, each way, without blocking on any one of them.
 
-Two parts that both send more than the socket buffers hold would wait for each other for ever, so all sockets make progress in both
-directions at once.
+Two parts that both send more than the socket buffers hold would wait for each other for ever, so all sockets make progress in
+both directions at once.
 """
 
 from __future__ import annotations
@@ -94,15 +94,20 @@ class _Peer:
         magic, generation, step, size = FRAME.unpack(self.header)
         if (magic, generation, step) != (MAGIC, self.generation, self.step):
             raise ConnectionError(
-                f"expected a packet of generation {self.generation} for step {self.step}, got {magic!r}, generation {generation}, step {step}"
+                f"expected a packet of generation {self.generation} for step {self.step}, "
+                f"got {magic!r}, generation {generation}, step {step}"
             )
         self.body = bytearray(size)
         self.into = memoryview(self.body)
 
 
 def swap(
-    sockets: Sequence[socket.socket], generation: int, step: int, packets: Sequence[bytes | bytearray | memoryview], deadline: float
-) -> list[bytearray]:
+    sockets: Sequence[socket.socket],
+    generation: int,
+    step: int,
+    packets: Sequence[bytes | bytearray | memoryview],
+    deadline: float,
+) -> list[memoryview]:
     """Sends packets[k] over sockets[k] and returns the packet that came back over each; Stalled after `deadline` s of silence."""
     peers = [_Peer(s, generation, step, p) for s, p in zip(sockets, packets, strict=True)]
     until = time.monotonic() + deadline
@@ -116,7 +121,7 @@ def swap(
                     raise Stalled(k, f"{type(error).__name__}: {error}") from error
         waiting = [k for k, peer in enumerate(peers) if peer.events]
         if not waiting:
-            return [peer.body for peer in peers if peer.body is not None]
+            return [memoryview(peer.body) for peer in peers if peer.body is not None]
         now = time.monotonic()
         if moved:
             until = now + deadline

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eventsnn.scheduler.engine import Progress
 from eventsnn.spec import Slice
+
+
+PACE = 0.2
+"""Seconds between two reports."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +49,31 @@ class Parts(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Joined:
+    """Reports of many parts as one: the step that all have reached, and the spikes of all."""
+
+    def __init__(self, parts: int, progress: Progress) -> None:
+        self._steps, self._spikes = [0] * parts, [0] * parts
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def of(self, rank: int) -> Progress:
+        """What part `rank` reports to."""
+
+        def report(step: int, spikes: int) -> None:
+            with self._lock:
+                self._steps[rank], self._spikes[rank] = step, spikes
+                if all(self._steps) and time.monotonic() >= self._next:
+                    self._next = time.monotonic() + PACE
+                    self._progress(min(self._steps), sum(self._spikes))
+
+        return report
+
+    def end(self, step: int, spikes: int) -> None:
+        """The last report of a run; those that come later are dropped."""
+        with self._lock:
+            self._next = float("inf")
+            self._progress(step, spikes)

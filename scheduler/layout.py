@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,25 +38,27 @@ def tidy(spec: NetworkSpec, layout: Sequence[Sequence[Slice]], n: int) -> Layout
     return tuple(_joined(part) for part in parts)
 
 
-def owned(layout: Layout, population: int, ids: npt.NDArray[np.int64]) -> list[Owned]:
-    """Who owns these neurons, slice by slice; slices that own none are left out."""
-    found = []
-    for rank, part in enumerate(layout):
-        for piece in part:
-            if piece.population == population:
-                where = np.flatnonzero((ids >= piece.start) & (ids < piece.stop))
-                if len(where):
-                    found.append(Owned(rank, piece, where, ids[where]))
-    return found
+class Owners:
+    """A layout, indexed by population."""
 
+    def __init__(self, layout: Layout) -> None:
+        self._pieces: dict[int, list[tuple[int, Slice]]] = defaultdict(list)
+        for rank, part in enumerate(layout):
+            for piece in part:
+                self._pieces[piece.population].append((rank, piece))
 
-def holders(layout: Layout, population: int, subset: Subset) -> set[int]:
-    """Ranks of the parts that own a neuron of the subset."""
-    return {
-        rank
-        for rank, part in enumerate(layout)
-        if any(piece.population == population and overlap(subset, piece.start, piece.stop) for piece in part)
-    }
+    def of(self, population: int, ids: npt.NDArray[np.int64]) -> list[Owned]:
+        """Who owns these neurons, slice by slice; slices that own none are left out."""
+        found = []
+        for rank, piece in self._pieces[population]:
+            where = np.flatnonzero((ids >= piece.start) & (ids < piece.stop))
+            if len(where):
+                found.append(Owned(rank, piece, where, ids[where]))
+        return found
+
+    def ranks(self, population: int, subset: Subset) -> set[int]:
+        """The parts that own a neuron of the subset."""
+        return {rank for rank, piece in self._pieces[population] if overlap(subset, piece.start, piece.stop)}
 
 
 def overlap(subset: Subset, start: int, stop: int) -> int:
@@ -99,9 +102,13 @@ def _check_cover(spec: NetworkSpec, parts: Layout) -> None:
         end = 0
         for start, stop, rank in [*sorted(pieces), (population.size, population.size, -1)]:
             if start > end:
-                raise PlanError(f"neurons {end} to {start - 1} of population {population.name!r} are in no part; give them to one")
+                raise PlanError(
+                    f"neurons {end} to {start - 1} of population {population.name!r} are in no part; give them to one"
+                )
             if start < end:
-                raise PlanError(f"neuron {start} of population {population.name!r} is in more than one part (again in part {rank})")
+                raise PlanError(
+                    f"neuron {start} of population {population.name!r} is in more than one part (again in part {rank})"
+                )
             end = stop
 
 

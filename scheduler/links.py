@@ -1,6 +1,6 @@
 """Stream links between parts: one packet per peer and epoch, each way.
 
-The compiled epoch loop uses the descriptors in `fds` directly; `exchange` is the same protocol's Python path, for TLS and for tests.
+The compiled epoch loop uses the descriptors in `fds` directly; `exchange` is the Python path, for TLS and between runs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Links(Protocol):
     """Seconds of silence after which a peer counts as lost."""
     generation: int
 
-    def exchange(self, step: int, packets: Sequence[Packet]) -> list[bytearray]: ...
+    def exchange(self, step: int, packets: Sequence[Packet]) -> list[memoryview]: ...
 
     def lost(self, peer: int, step: int, why: str) -> LinkLost: ...
 
@@ -66,7 +66,7 @@ class StreamLinks:
                 _bound(s, deadline)
         self.fds = np.array([s.fileno() for s in self._sockets], np.int32) if plain else None
 
-    def exchange(self, step: int, packets: Sequence[Packet]) -> list[bytearray]:
+    def exchange(self, step: int, packets: Sequence[Packet]) -> list[memoryview]:
         """Sends packets[k] to peers[k] and returns what each of them sent for the same step; LinkLost where that fails."""
         try:
             return swap(self._sockets, self.generation, step, packets, self.deadline)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventsnn.scheduler.engine import Columns, Engine, Progress
-from eventsnn.scheduler.executor import Call
+from eventsnn.scheduler.errors import Interrupted
+from eventsnn.scheduler.executor import Call, Joined
 from eventsnn.scheduler.failure import cause, named
 from eventsnn.scheduler.links import pairs
 from eventsnn.scheduler.plan import Plan
@@ -41,25 +41,32 @@ class LocalParts:
     def run(self, until: int, progress: Progress | None) -> list[dict[str, float]]:
         for engine in self._engines:
             engine.stop.clear()
-        reports = _Joined(len(self._engines), progress) if progress else None
-        interrupted: KeyboardInterrupt | None = None
+        reports = Joined(len(self._engines), progress) if progress else None
+        interrupted = False
         futures = {e.rank: e.submit(e.run, until, reports.of(e.rank) if reports else None) for e in self._engines}
         try:
             concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
-        except KeyboardInterrupt as error:
-            interrupted = error
+        except KeyboardInterrupt:
+            interrupted = True
             for engine in self._engines:
                 engine.stop.set()
         done: list[dict[str, float]] = self._settle(futures)
+        step = int(min(seconds["step"] for seconds in done))
         if self._recording is not None:
-            self._recording.commit(int(min(seconds["step"] for seconds in done)))
-        if interrupted is not None:
-            raise interrupted
+            self._recording.commit(step)
+        if reports:
+            reports.end(step, int(sum(seconds["spikes"] for seconds in done)))
+        if interrupted:
+            raise Interrupted(step)
         return done
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
-        futures = {k: self._engines[c.rank].submit(self._engines[c.rank].ask, c.method, c.args) for k, c in enumerate(calls)}
-        return [futures[k].result() for k in range(len(calls))]
+        futures = []
+        for call in calls:
+            engine = self._engines[call.rank]
+            args = call.args if call.slice is None else (call.slice.population, *call.args)
+            futures.append(engine.submit(engine.ask, call.method, args))
+        return [future.result() for future in futures]
 
     def close(self) -> None:
         for engine in self._engines:
@@ -93,21 +100,3 @@ class LocalParts:
         self._failed = True
         for engine in self._engines:
             engine.abort()
-
-
-class _Joined:
-    """Reports of many parts as one: the step that all have reached, and the spikes of all."""
-
-    def __init__(self, parts: int, progress: Progress) -> None:
-        self._steps, self._spikes = [0] * parts, [0] * parts
-        self._progress = progress
-        self._lock = threading.Lock()
-
-    def of(self, rank: int) -> Progress:
-        def report(step: int, spikes: int) -> None:
-            with self._lock:
-                self._steps[rank], self._spikes[rank] = step, spikes
-                if all(self._steps):
-                    self._progress(min(self._steps), sum(self._spikes))
-
-        return report

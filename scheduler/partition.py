@@ -1,11 +1,12 @@
-"""Ways to cut a network into parts: functions (network, n) -> slices of each part. Any function of this shape may replace them."""
+"""Ways to cut a network into parts: functions (network, n) -> slices of each part. Any such function may replace them."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 
 from eventsnn.scheduler.errors import PlanError
-from eventsnn.scheduler.estimate import load
+from eventsnn.scheduler.estimate import loads
 from eventsnn.spec import Layout, NetworkSpec, Slice
 
 Partition = Callable[[NetworkSpec, int], Sequence[Sequence[Slice]]]
@@ -18,19 +19,15 @@ SLACK = 1.1
 
 def balanced(spec: NetworkSpec, n: int) -> Layout:
     """Splits large populations evenly over all n parts and deals the small ones, heaviest first, to the least loaded part."""
-    parts: list[list[Slice]] = [[] for _ in range(n)]
-    loads = [0.0] * n
-    small = []
-    for index, population in enumerate(spec.populations):
-        if n > 1 and population.size >= WORTH * n:
-            for rank in range(n):
-                piece = Slice(index, population.size * rank // n, population.size * (rank + 1) // n)
-                parts[rank].append(piece)
-                loads[rank] += load(spec, piece)
-        else:
-            whole = Slice(index, 0, population.size)
-            small.append((load(spec, whole), whole))
-    _deal([([piece], weight) for weight, piece in small], parts, loads)
+    cuts = [n if n > 1 and population.size >= WORTH * n else 1 for population in spec.populations]
+    pieces = [
+        [Slice(index, population.size * k // m, population.size * (k + 1) // m) for k in range(m)]
+        for index, (population, m) in enumerate(zip(spec.populations, cuts, strict=True))
+    ]
+    weight = loads(spec, (piece for cut in pieces for piece in cut))
+    parts = [[cut[rank] for cut in pieces if len(cut) == n > 1] for rank in range(n)]
+    totals = [sum(weight[piece] for piece in part) for part in parts]
+    _deal([(cut, weight[cut[0]]) for cut in pieces if len(cut) == 1], parts, totals)
     _fill(parts)
     return tuple(tuple(sorted(part, key=lambda s: (s.population, s.start))) for part in parts)
 
@@ -43,19 +40,19 @@ def whole(spec: NetworkSpec, n: int) -> Layout:
             "Ask for fewer parts, or use partition.balanced"
         )
     slices = [Slice(index, 0, population.size) for index, population in enumerate(spec.populations)]
-    loads = [load(spec, piece) for piece in slices]
-    share = SLACK * sum(loads) / n
+    weights = list(loads(spec, slices).values())
+    share = SLACK * sum(weights) / n
     group = list(range(len(slices)))
     left = len(slices)
     for a, b in _bonds(spec):
         members = [i for i, g in enumerate(group) if g in (group[a], group[b])]
-        if left > n and group[a] != group[b] and sum(loads[i] for i in members) <= share:
+        if left > n and group[a] != group[b] and sum(weights[i] for i in members) <= share:
             for i in members:
                 group[i] = min(members)
             left -= 1
     groups = [[i for i, g in enumerate(group) if g == name] for name in sorted(set(group))]
     parts: list[list[Slice]] = [[] for _ in range(n)]
-    _deal([([slices[i] for i in members], sum(loads[i] for i in members)) for members in groups], parts, [0.0] * n)
+    _deal([([slices[i] for i in members], sum(weights[i] for i in members)) for members in groups], parts, [0.0] * n)
     return tuple(tuple(sorted(part, key=lambda s: s.population)) for part in parts)
 
 
@@ -65,12 +62,14 @@ def _bonds(spec: NetworkSpec) -> list[tuple[int, int]]:
     return [(pre, post) for _, _, pre, post in ranked]
 
 
-def _deal(groups: list[tuple[list[Slice], float]], parts: list[list[Slice]], loads: list[float]) -> None:
+def _deal(groups: list[tuple[list[Slice], float]], parts: list[list[Slice]], totals: list[float]) -> None:
     """Heaviest group first, each to the least loaded part; empty parts come first, ties go to the lowest rank."""
+    queue = [(bool(part), total, rank) for rank, (part, total) in enumerate(zip(parts, totals, strict=True))]
+    heapq.heapify(queue)
     for slices, weight in sorted(groups, key=lambda g: (-g[1], g[0][0].population)):
-        rank = min(range(len(parts)), key=lambda r: (bool(parts[r]), loads[r], r))
+        _, total, rank = heapq.heappop(queue)
         parts[rank].extend(slices)
-        loads[rank] += weight
+        heapq.heappush(queue, (True, total + weight, rank))
 
 
 def _fill(parts: list[list[Slice]]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from eventsnn.scheduler.errors import PlanError
 from eventsnn.spec import Layout
@@ -37,5 +41,20 @@ def placed(chosen: Sequence[int], layout: Layout, places: Sequence[Place], alone
         if not 0 <= index < len(places):
             raise PlanError(f"the placement function put part {rank} at place {index}; there are {len(places)}, from 0")
     if alone and len(set(chosen)) < len(chosen):
-        raise PlanError(f"the placement function put several parts at one worker: {tuple(chosen)}; a worker process takes one part")
+        raise PlanError(
+            f"the placement function put several parts at one worker: {tuple(chosen)}; a worker process takes one part"
+        )
     return tuple(int(index) for index in chosen)
+
+
+def here(threads: int) -> Place:
+    """This process."""
+    return Place("here", socket.gethostname(), threads, _memory())
+
+
+def _memory() -> int:
+    """Bytes that this process may use: the machine's, or fewer where its control group says so."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no control group, or no limit ("max")
+        limit = min(limit, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return limit

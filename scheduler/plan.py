@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventsnn.scheduler.epochs import crossing, epoch_steps
 from eventsnn.scheduler.errors import PlanError
 from eventsnn.scheduler.estimate import RATE, Cost, cost
-from eventsnn.scheduler.layout import holders, named, overlap, tidy
+from eventsnn.scheduler.layout import Owners, named, overlap, tidy
 from eventsnn.scheduler.partition import Partition, balanced
 from eventsnn.scheduler.placement import Place, Placement, in_order, placed
-from eventsnn.spec import Layout, NetworkSpec, Slice
+from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Slice
 
 GB = 1e9
 
@@ -61,7 +62,10 @@ class Plan:
         head = ("part", "place", "threads", "neurons", "synapses", "memory", "slices")
         rows = [head, *(_row(share) for share in self.shares)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
-        lines = ["  ".join(word.ljust(w) if k in (1, 6) else word.rjust(w) for k, (word, w) in enumerate(zip(r, widths, strict=True))) for r in rows]
+        lines = [
+            "  ".join(word.ljust(w) if k in (1, 6) else word.rjust(w) for k, (word, w) in enumerate(zip(r, widths, strict=True)))
+            for r in rows
+        ]
         if len(self.shares) > 1:
             lines.append(
                 f"epoch: {self.epoch} steps ({self.epoch * self.dt:g} ms), about {self.traffic:,.0f} spikes cross parts in one "
@@ -79,28 +83,43 @@ def make_plan(
     placement: Placement | None = None,
     alone: bool = False,
 ) -> Plan:
-    """Cuts the network into n parts and gives each a place; `alone`: at most one part per place. PlanError where that cannot be."""
+    """Cuts the network into n parts and gives each a place, to which it may be `alone`; PlanError where that cannot be."""
     if not 1 <= n <= spec.size:
         raise PlanError(f"parts={n}: there must be at least 1 and at most as many parts as neurons ({spec.size})")
     layout = tidy(spec, (partition or balanced)(spec, n), n)
     chosen = placed((placement or in_order)(layout, places), layout, places, alone)
-    leaving = _leaving(spec, layout)
+    if threads is not None:
+        _check_threads(threads, [places[index] for index in chosen])
+    crosses = crossing(spec, layout)
+    leaving = _leaving(crosses, layout)
     shares = []
     for rank, (slices, index) in enumerate(zip(layout, chosen, strict=True)):
         together = sum(1 for other in chosen if other == index)
         each = threads or max(1, places[index].threads // together)
         shares.append(Share(rank, places[index], each, slices, named(spec, slices), cost(spec, slices, each), leaving[rank]))
-    return Plan(tuple(shares), epoch_steps(spec, layout), spec.dt)
+    return Plan(tuple(shares), epoch_steps(spec.dt, crosses), spec.dt)
 
 
-def _leaving(spec: NetworkSpec, layout: Layout) -> list[float]:
-    crosses = crossing(spec, layout)
+def _check_threads(threads: int, places: Sequence[Place]) -> None:
+    for place in places:
+        if threads > place.threads:
+            raise PlanError(
+                f"threads={threads}: {place.address} has {place.threads}; more threads than cores only slow each other down"
+            )
+
+
+def _leaving(crosses: Sequence[ProjectionSpec], layout: Layout) -> list[float]:
+    """Spikes per second, of each part, that may have targets in another."""
+    owners = Owners(layout)
+    routes = defaultdict(list)
+    for projection in crosses:
+        routes[projection.pre].append((projection.pre_subset, owners.ranks(projection.post, projection.post_subset)))
     rates = []
     for rank, slices in enumerate(layout):
         total = 0.0
-        for piece in slices:
-            routes = [p for p in crosses if p.pre == piece.population and holders(layout, p.post, p.post_subset) - {rank}]
-            total += max((overlap(p.pre_subset, piece.start, piece.stop) for p in routes), default=0) * RATE
+        for s in slices:
+            subsets = [subset for subset, targets in routes[s.population] if targets - {rank}]
+            total += max((overlap(subset, s.start, s.stop) for subset in subsets), default=0) * RATE
         rates.append(total)
     return rates
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.scheduler.errors import RecordsLost
-from eventsnn.storage.states import Columns
+from eventsnn.spec import Columns
 
 Chunks = Mapping[int, npt.NDArray[np.uint64] | Columns]
 
@@ -49,7 +49,7 @@ class RecordSender:
         self._sock = sock
 
     def put(self, part: int, step: int, chunks: Chunks) -> None:
-        """Sends the rows of the steps up to `step`; RecordsLost, with the recorder's own words if it left any, where that fails."""
+        """Sends the rows of the steps up to `step`; RecordsLost, with the recorder's own words if it left any, else."""
         pieces: list[Any] = [PUT.pack(MAGIC, len(chunks), step)]
         for table, chunk in chunks.items():
             events = isinstance(chunk, np.ndarray)
@@ -58,7 +58,7 @@ class RecordSender:
             first = EVENTS if isinstance(chunk, np.ndarray) else chunk.first
             pieces.append(CHUNK.pack(table, array.dtype.str.encode(), first, rows, columns))
             if array.nbytes:
-                pieces.append(memoryview(array).cast("B"))
+                pieces.append(array.reshape(-1).view(np.uint8).data)
         small = sum(len(piece) for piece in pieces) < 1 << 16
         complaint = self._last_words() if _readable(self._sock) else ""
         try:
@@ -117,7 +117,8 @@ class RecordReceiver:
 
     def close(self, seconds: float = 5.0) -> None:
         """Waits for the part's last word, then hangs up."""
-        self._thread.join(seconds)
+        if self.failure is None:
+            self._thread.join(seconds)
         _shut(self._sock)
         self._thread.join(seconds)
         self._sock.close()
@@ -171,7 +172,7 @@ class RecordReceiver:
             raise ConnectionError(f"rows of type {dtype!r} for table {table}")
         values = np.empty((rows, columns), np.dtype(dtype))
         if values.nbytes:
-            _fill(self._sock, memoryview(values).cast("B"))
+            _fill(self._sock, values.reshape(-1).view(np.uint8).data)
         return table, values[:, 0] if first == EVENTS else Columns(first, values)
 
 

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.spec import RecordingSpec
+from eventsnn.spec import Columns, RecordingSpec
 from eventsnn.storage.arrays import GrowingArray, Objects
 from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreError
-
-
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """Samples first, first + 1, ... of one part's columns of a state recording; sample k is the state after step k * every.
-
-    `values`: shape (samples, columns), in the order of the positions that the part was laid out with.
-    """
-
-    first: int
-    values: npt.NDArray[Any]
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.values.nbytes)
 
 
 class StateTable:

@@ -103,7 +103,10 @@ def exists(place: Place) -> bool:
 
 
 def _content(place: Place) -> list[str]:
-    return [name for name in list_top(place.store) if not name.startswith(SENTINEL)]
+    try:
+        return [name for name in list_top(place.store) if not name.startswith(SENTINEL)]
+    except OSError as error:
+        raise StoreUnusable(f"store {place.name} cannot be read: {error}. Give a store= that you may write to") from error
 
 
 def _remove(place: Place, content: list[str]) -> None:

@@ -27,9 +27,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     from distributed.security import Security
 
     cert, key = certificate(tmp_path_factory.mktemp("tls"))
-    security = Security(
-        tls_ca_file=str(cert), tls_worker_cert=str(cert), tls_worker_key=str(key), require_encryption=True
-    )
+    security = Security(tls_ca_file=str(cert), tls_worker_cert=str(cert), tls_worker_key=str(key), require_encryption=True)
     return Tls(
         dial=security.get_connection_args("worker")["ssl_context"], listen=security.get_listen_args("worker")["ssl_context"]
     )
@@ -38,7 +36,22 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 def certificate(folder: Path) -> tuple[Path, Path]:
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=eventsnn"],
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            cert,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=eventsnn",
+        ],
         check=True,
         capture_output=True,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from eventsnn.scheduler.errors import RecordsLost
 from eventsnn.scheduler.records import PUT, Chunks, RecordReceiver, RecordSender
-from eventsnn.storage.states import Columns
+from eventsnn.spec import Columns
 
 TABLES = [True, False, False]
 """Events, float32 samples, float64 samples."""
@@ -40,7 +40,10 @@ def channel(sink: Kept, patience: float = 10.0) -> tuple[RecordSender, RecordRec
 
 
 def plain(chunks: Chunks) -> dict[int, Any]:
-    return {t: c.tolist() if isinstance(c, np.ndarray) else (c.first, c.values.dtype.str, c.values.tolist()) for t, c in chunks.items()}
+    return {
+        t: c.tolist() if isinstance(c, np.ndarray) else (c.first, c.values.dtype.str, c.values.tolist())
+        for t, c in chunks.items()
+    }
 
 
 def test_rows_arrive_as_they_were_put() -> None:

@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventsnn as snn
@@ -257,6 +257,7 @@ arrivals = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(arrivals, min_size=1, max_size=5))
 def test_no_sum_overflows_and_no_constant_loses_its_bits(entering: list[Arrival]) -> None:
     exponent, wide = quantum(entering, "here")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventsnn as snn
@@ -24,9 +24,10 @@ def exc() -> Population:
 
 
 def ids(selection: Selection) -> list[int]:
-    return selection.subset.array().tolist()
+    return [int(k) for k in selection.subset.array()]
 
 
+@settings(deadline=None)
 @given(st.integers(-25, 25) | st.none(), st.integers(-25, 25) | st.none(), st.integers(1, 5) | st.none())
 def test_a_slice_means_what_it_means_to_numpy(start: int | None, stop: int | None, step: int | None) -> None:
     exc = snn.Network(seed=1, dt=0.1).population("exc", N, IafPscDelta())

@@ -85,7 +85,8 @@ def test_the_described_microcircuit_keeps_signs_and_delays(spec: NetworkSpec):
         low, high = projection.weight.low, projection.weight.high
         assert (low < high <= 0.0) if inhibitory else (high > low >= 0.0)
         assert projection.min_delay == 1
-        assert projection.receptor_positive != projection.receptor_negative
+        receptor = projection.receptor_negative if inhibitory else projection.receptor_positive
+        assert spec.populations[projection.post].receptors[receptor].name == ("in" if inhibitory else "ex")
 
 
 def test_the_described_microcircuit_is_driven_and_recorded(spec: NetworkSpec):

@@ -96,8 +96,9 @@ def test_a_node_of_the_wrong_kind_is_refused_with_the_right_one_named():
 def test_overview_stacks_populations_and_shows_the_reference():
     run = xr.DataTree.from_dict({"a/spikes": many(20), "b/spikes": many(30)})
     figure = plot.overview(run, {"a": 50, "b": 50}, [4.0, 6.0], [5.0, 5.0])
-    dots, bars, _ = figure.axes
+    dots, bars, below = figure.axes
     assert [len(line.get_xdata()) for line in dots.lines] == [20, 30]
     assert dots.lines[1].get_ydata().min() >= 50
     assert [patch.get_width() for patch in bars.patches] == [4.0, 6.0]
     assert bars.lines[0].get_xdata().tolist() == [5.0, 5.0]
+    assert below.patches[0].get_data().values.sum() * 100 * 1e-3 == pytest.approx(50)

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eventsnn.scheduler.epochs import epoch_steps
+from eventsnn.scheduler.epochs import crossing, epoch_steps
 from eventsnn.scheduler.errors import LinkLost, PlanError, WorkerLost
 from eventsnn.scheduler.estimate import cost, segments
-from eventsnn.scheduler.layout import owned, tidy
+from eventsnn.scheduler.layout import Owners, tidy
 from eventsnn.scheduler.partition import Partition, balanced, whole
 from eventsnn.scheduler.placement import Place
 from eventsnn.scheduler.plan import Plan, make_plan
@@ -63,6 +63,10 @@ def projection(sizes: list[int], pre: int, post: int, degree: int, delay: int, b
     )
 
 
+def epoch(spec: NetworkSpec, layout: Layout) -> int:
+    return epoch_steps(spec.dt, crossing(spec, layout))
+
+
 def covered(spec: NetworkSpec, layout: Layout) -> list[int]:
     """How often each neuron of the network occurs, by brute force."""
     seen = np.zeros(spec.size, int)
@@ -104,7 +108,7 @@ def test_whole_keeps_short_delays_inside_a_part() -> None:
     spec = network([500, 500, 500, 500], (0, 2, 10, 1), (1, 3, 10, 1), (0, 1, 10, 100), (2, 3, 10, 80))
     layout = whole(spec, 2)
     assert sorted(sorted(s.population for s in part) for part in layout) == [[0, 2], [1, 3]]
-    assert epoch_steps(spec, layout) == 80
+    assert epoch(spec, layout) == 80
 
 
 def test_whole_refuses_more_parts_than_populations() -> None:
@@ -114,22 +118,22 @@ def test_whole_refuses_more_parts_than_populations() -> None:
 
 def test_epoch_is_the_smallest_delay_between_parts_only() -> None:
     spec = network([10, 10, 10], (0, 0, 1, 3), (0, 1, 1, 7), (1, 2, 1, 5))
-    apart = (tuple([Slice(0, 0, 10)]), tuple([Slice(1, 0, 10)]), tuple([Slice(2, 0, 10)]))
-    assert epoch_steps(spec, apart) == 5
-    assert epoch_steps(spec, (apart[0], apart[1] + apart[2])) == 7
-    assert epoch_steps(spec, ((Slice(0, 0, 5),), (Slice(0, 5, 10), *apart[1], *apart[2]))) == 3
+    apart = ((Slice(0, 0, 10),), (Slice(1, 0, 10),), (Slice(2, 0, 10),))
+    assert epoch(spec, apart) == 5
+    assert epoch(spec, (apart[0], apart[1] + apart[2])) == 7
+    assert epoch(spec, ((Slice(0, 0, 5),), (Slice(0, 5, 10), *apart[1], *apart[2]))) == 3
     unconnected = network([10, 10], dt=0.25)
-    assert epoch_steps(unconnected, ((Slice(0, 0, 10),), (Slice(1, 0, 10),))) == 4
-    assert epoch_steps(replace(unconnected, dt=5.0), ((Slice(0, 0, 10),), (Slice(1, 0, 10),))) == 1
+    assert epoch(unconnected, ((Slice(0, 0, 10),), (Slice(1, 0, 10),))) == 4
+    assert epoch(replace(unconnected, dt=5.0), ((Slice(0, 0, 10),), (Slice(1, 0, 10),))) == 1
 
 
 def test_epoch_looks_at_the_neurons_a_projection_really_joins() -> None:
     """Sources and targets that lie in the first halves only do not cross a cut in the middle."""
     spec = network([10, 10], (0, 1, 1, 2))
     halves = (Slice(0, 0, 5), Slice(1, 0, 5)), (Slice(0, 5, 10), Slice(1, 5, 10))
-    assert epoch_steps(spec, halves) == 2
+    assert epoch(spec, halves) == 2
     first = replace(spec.projections[0], pre_subset=Subset(0, 5), post_subset=Subset(0, 0, np.array([1, 3])))
-    assert epoch_steps(replace(spec, projections=(first,)), halves) == 10
+    assert epoch(replace(spec, projections=(first,)), halves) == 10
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,11 @@ def test_the_number_of_parts_lies_between_one_and_the_neurons(n: int) -> None:
 
 @pytest.mark.parametrize(
     ("chosen", "told"),
-    [((0,), "chose 1 places for 2 parts"), ((0, 2), "part 1 at place 2; there are 2"), ((1, 1), "a worker process takes one part")],
+    [
+        ((0,), "chose 1 places for 2 parts"),
+        ((0, 2), "part 1 at place 2; there are 2"),
+        ((1, 1), "a worker process takes one part"),
+    ],
 )
 def test_a_wrong_placement_function_is_told_what_is_wrong(chosen: tuple[int, ...], told: str) -> None:
     places = [replace(HERE, address=a) for a in ("tcp://a:1", "tcp://b:2")]
@@ -226,7 +234,7 @@ def test_a_plan_of_many_populations_stays_short() -> None:
 def test_owned_finds_every_id_in_its_slice() -> None:
     layout = ((Slice(0, 0, 4), Slice(1, 0, 3)), (Slice(0, 4, 10),))
     ids = np.array([9, 0, 3, 4, 9])
-    found = owned(layout, 0, ids)
+    found = Owners(layout).of(0, ids)
     assert [(o.rank, o.where.tolist(), o.ids.tolist()) for o in found] == [(0, [1, 2], [0, 3]), (1, [0, 3, 4], [9, 4, 9])]
 
 

@@ -10,9 +10,9 @@ import sympy as sp
 
 from eventsnn.codegen.declaration import Declaration
 from eventsnn.codegen.parse import FUNCTIONS, Reader
-from eventsnn.errors import ModelError, nearest
+from eventsnn.errors import ModelError, valid
 
-RESERVED = {"F", "I0", "I1", "fma", "mul", "exp", "log", "sqrt", "refr", "NREF", "I_stim", "values", "receptors", "np", *FUNCTIONS}
+RESERVED = {"F", "I0", "I1", "NREF", "I_stim", "current", "fma", "mul", "np", "receptors", "refr", "values", *FUNCTIONS}
 METHODS = (None, "exponential_euler", "rk4")
 
 
@@ -61,22 +61,19 @@ def read(d: Declaration) -> System:
 
 
 def _check_names(d: Declaration) -> None:
-    names = (*d.states, *d.params)
-    for name in names:
+    for name in (*d.states, *d.params):
         if keyword.iskeyword(name) or name in RESERVED or "__" in name or name.startswith("_"):
             raise ModelError(f"{d.name}: {name!r} cannot be the name of a state or parameter; it is reserved")
     if not d.states:
         raise ModelError(f"{d.name} declares no State; a neuron model needs at least one")
-    for kind, given, valid in (
+    for kind, given, names in (
         ("refractory", () if d.refractory is None else (d.refractory,), d.params),
         ("current", () if d.current is None else (d.current,), d.params),
         ("hold", d.hold, d.states),
     ):
         for name in given:
-            if name not in valid:
-                guess = nearest(name, valid)
-                hint = f"did you mean {guess!r}? " if guess else ""
-                raise ModelError(f"{d.name}: {kind} = {name!r} names nothing declared; {hint}Valid: {', '.join(valid)}.")
+            if name not in names:
+                raise ModelError(f"{d.name}: {kind} = {name!r} names nothing declared; {valid(name, names)}")
     if d.hold and d.refractory is None:
         raise ModelError(f"{d.name}: hold needs refractory, the name of the parameter with the refractory time")
     if d.method not in METHODS:
@@ -95,8 +92,7 @@ def _derivatives(d: Declaration, symbols: dict[str, sp.Symbol]) -> dict[str, sp.
             raise reader.error("an equation reads dx/dt = expression")
         name = match[1]
         if name not in d.states:
-            guess = nearest(name, d.states)
-            raise reader.error(f"{name!r} is not a State; {f'did you mean {guess!r}? ' if guess else ''}Valid: {', '.join(d.states)}.")
+            raise reader.error(f"{name!r} is not a State; {valid(name, d.states)}")
         if name in found:
             raise reader.error(f"{name!r} has a second equation")
         found[name] = reader.expression(match[2])
@@ -107,7 +103,8 @@ def _derivatives(d: Declaration, symbols: dict[str, sp.Symbol]) -> dict[str, sp.
 
 def _effects(d: Declaration, receptor: str, text: str, symbols: dict[str, sp.Symbol]) -> list[Effect]:
     w = sp.Symbol("w", real=True)
-    reader = Reader(f"{d.name}: effect of receptor {receptor!r}", {**symbols, "w": w})  # here w is the weight, whatever else is called w
+    # here w is the weight, even where a state is called w, too
+    reader = Reader(f"{d.name}: effect of receptor {receptor!r}", {**symbols, "w": w})
     effects = []
     for line in reader.lines(text):
         match = re.fullmatch(r"(\w+)\s*([+-])=(.*)", line)

@@ -43,7 +43,7 @@ _NAMES: dict[str, Any] = {
     "__builtins__": {},
     "exp": exp,
     "log": log,
-    "sqrt": np.sqrt,
+    "np": np,
     "absolute": np.absolute,
     "minimum": np.minimum,
     "maximum": np.maximum,
@@ -106,4 +106,5 @@ def _add_one(a: Mapping[Any, Number], size: int) -> dict[Any, Number]:
 
 
 def _select(condition: Number, yes: Number, no: Number) -> Number:
-    return np.where(condition, yes, no)[()]
+    chosen: Number = np.where(condition, yes, no)
+    return chosen[()]

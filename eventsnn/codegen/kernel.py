@@ -56,7 +56,7 @@ class Kernel:
 
     def constants(self, values: Mapping[str, Any], dt: float, current: bool) -> dict[str, Any]:
         """Constants from parameters (float or float64 array each): arrays only where a parameter they depend on is one."""
-        env = {name: np.asarray(v, dtype=np.float64)[()] for name, v in values.items()}
+        env: dict[str, Any] = {name: np.asarray(v, dtype=np.float64)[()] for name, v in values.items()}
         h = np.float64(dt)
         found = {**env, "h__": h, "h__half": h * 0.5, "h__sixth": h / 6.0}
         for propagator in self.propagators:
@@ -98,4 +98,7 @@ def generate(d: Declaration) -> Kernel:
     texts = [StepWriter(system, current).write() for current in ((False, True) if d.current else (False,))]
     variants = [Variant(t.source, tuple(t.constants)) for t in texts]
     driven = variants[-1] if d.current else None
-    return Kernel(d.name, d.states, receptors, variants[0], driven, tuple(texts[0].propagators), tuple(texts[0].computed), d.refractory)
+    plain = texts[0]  # both variants need the same constants but for B
+    return Kernel(
+        d.name, d.states, receptors, variants[0], driven, tuple(plain.propagators), tuple(plain.computed), d.refractory
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from eventsnn.errors import ModelError, nearest
+from eventsnn.errors import ModelError, valid
 
 Symbols = Mapping[str, sp.Symbol]
 
@@ -65,7 +65,8 @@ class Reader:
     def _visit(self, node: ast.AST) -> Any:
         visit = getattr(self, f"_{type(node).__name__}", None)
         if visit is None:
-            raise self.error(f"{ast.unparse(node)!r} is not allowed; use names, numbers, + - * / **, comparisons and {', '.join(FUNCTIONS)}")
+            allowed = f"names, numbers, + - * / **, comparisons and {', '.join(FUNCTIONS)}"
+            raise self.error(f"{ast.unparse(node)!r} is not allowed; use {allowed}")
         return visit(node)
 
     def _Constant(self, node: ast.Constant) -> sp.Expr:
@@ -78,9 +79,7 @@ class Reader:
             return self.symbols[node.id]
         if node.id in NUMBERS:
             return NUMBERS[node.id]
-        guess = nearest(node.id, self.symbols)
-        hint = f"did you mean {guess!r}? " if guess else ""
-        raise self.error(f"unknown name {node.id!r}; {hint}Valid: {', '.join(self.symbols)}.")
+        raise self.error(f"unknown name {node.id!r}; {valid(node.id, self.symbols)}")
 
     def _UnaryOp(self, node: ast.UnaryOp) -> sp.Expr:
         value = self._visit(node.operand)
@@ -112,8 +111,7 @@ class Reader:
     def _Call(self, node: ast.Call) -> sp.Expr:
         name = ast.unparse(node.func)
         if name not in FUNCTIONS:
-            guess = nearest(name, FUNCTIONS)
-            raise self.error(f"unknown function {name!r}; {f'did you mean {guess!r}? ' if guess else ''}Valid: {', '.join(FUNCTIONS)}.")
+            raise self.error(f"unknown function {name!r}; {valid(name, FUNCTIONS)}")
         function, counts = FUNCTIONS[name]
         if len(node.args) not in counts or node.keywords:
             raise self.error(f"{name} takes {' or '.join(map(str, counts))} arguments")

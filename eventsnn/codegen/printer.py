@@ -32,7 +32,7 @@ class StepPrinter:
             visit = getattr(self, f"_{kind.__name__}", None)
             if visit is not None:
                 return str(visit(e))
-        raise ModelError(f"{e} ({type(e).__name__}) cannot be computed in a step; if it comes from a derivative, use method = 'rk4'")
+        raise ModelError(f"{e} cannot be computed in a step; if it comes from a derivative, use method = 'rk4'")
 
     def _Symbol(self, e: sp.Symbol) -> str:
         return str(e)
@@ -77,7 +77,7 @@ class StepPrinter:
         if power.is_Integer and power <= LARGEST_POWER:
             return self._products([base] * int(power))
         if power == sp.Rational(1, 2):
-            return f"sqrt({self.text(base)})"
+            return f"np.sqrt({self.text(base)})"
         return f"exp({self.product(self.text(power), f'log({self.text(base)})')})"
 
     def _exp(self, e: sp.exp) -> str:

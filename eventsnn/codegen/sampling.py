@@ -40,7 +40,8 @@ def run_program(program: tuple[tuple[str, float], ...], draws: list[Floats], n: 
         elif name == "const":
             stack.append(np.full(n, argument))
         else:
-            right, left = stack.pop(), stack.pop()
+            right = stack.pop()
+            left = stack.pop()
             stack.append(np.asarray(binary[name](left, right), dtype=np.float64))
     return stack.pop()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from eventsnn.codegen.equations import System
+from eventsnn.codegen.equations import Effect, System
 from eventsnn.codegen.linear import linear_states, propagator
 from eventsnn.codegen.nonlinear import Nonlinear
 from eventsnn.codegen.printer import HostPrinter, StepPrinter
@@ -44,7 +44,7 @@ class StepWriter:
             *(["held__ = refr > I0"] if self.d.refractory else []),
             *self._propagate(),
             *(f"{n}__new = {n} if held__ else {n}__new" for n in self.d.hold),
-            *(line for effect in self.system.effects for line in self._input(effect.receptor, effect.target, effect.factor)),
+            *(self._input(k, effect) for k, effect in enumerate(self.system.effects)),
             *self._fire(),
         ]
         refractory = bool(self.d.refractory)
@@ -109,21 +109,20 @@ class StepWriter:
             text = f"fma({a}, {x}, {text})" if text else f"mul({a}, {x})"
         return text
 
-    def _input(self, receptor: str, target: str, factor: sp.Expr) -> list[str]:
-        new, w = f"{target}__new", f"w__{receptor}"
+    def _input(self, k: int, effect: Effect) -> str:
+        new, w, factor = f"{effect.target}__new", f"w__{effect.receptor}", effect.factor
         if factor == 1:
             added = f"{new} + {w}"
         elif factor == -1:
             added = f"{new} - {w}"
         elif self.system.only_parameters(factor):
-            name = f"{target}__per__{receptor}"
-            if (name, HostPrinter().text(factor)) not in self.out.computed:
-                self.out.computed.append((name, HostPrinter().text(factor)))
+            name = f"gain{k}__{effect.target}__{effect.receptor}"
+            self.out.computed.append((name, HostPrinter().text(factor)))
             self._need(name)
             added = f"fma({name}, {w}, {new})"
         else:
             added = f"fma({self._text(factor)}, {w}, {new})"
-        return [f"{new} = {new} if held__ else {added}" if target in self.d.hold else f"{new} = {added}"]
+        return f"{new} = {new} if held__ else {added}" if effect.target in self.d.hold else f"{new} = {added}"
 
     def _fire(self) -> list[str]:
         condition = self._text(self.system.threshold)

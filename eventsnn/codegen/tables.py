@@ -16,10 +16,10 @@ from eventsnn.errors import ParameterError
 if TYPE_CHECKING:
     from mpmath import mpf
 
-    from eventsnn.values import Leaf, Program
+    from eventsnn.algebra import Leaf, Program
 
 BITS = 128
-"""Working precision: the tails are accurate to 2**-33 of 2**-90."""
+"""Working precision. A wrong rounding of a float64 would need a tie within 2**-70."""
 
 Interval = tuple[float, float]
 

@@ -6,7 +6,7 @@ from eventsnn.model import NeuronModel, Param, Receptor, State
 
 
 class IafPscAlpha(NeuronModel):
-    """As IafPscExp, but each input makes the current I(t) = w (t/tau_syn) exp(1 - t/tau_syn): its peak w (pA) comes after tau_syn.
+    """As IafPscExp, but each input makes a current w (t/tau_syn) exp(1 - t/tau_syn), whose peak w (pA) comes after tau_syn.
 
     dI/dt = y - I/tau_syn, dy/dt = -y/tau_syn; an arriving weight adds w e/tau_syn to y. Integrated exactly. NEST: iaf_psc_alpha.
     S. Rotter, M. Diesmann, Biol. Cybern. 81 (1999) 381, doi:10.1007/s004220050570.

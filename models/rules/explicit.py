@@ -21,7 +21,8 @@ class Explicit:
         for name in ("pre", "post"):
             object.__setattr__(self, name, _positions(getattr(self, name), name))
         if len(self._edges[0]) != len(self._edges[1]):
-            raise ShapeError(f"Explicit: {len(self._edges[0])} sources but {len(self._edges[1])} targets; give one pair per connection")
+            sources, targets = map(len, self._edges)
+            raise ShapeError(f"Explicit: {sources} sources but {targets} targets; give one pair per connection")
 
     @property
     def _edges(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -20,10 +20,13 @@ class FixedTotalNumber:
         whole(self.n, "FixedTotalNumber: n")
         for name, allowed in (("autapses", self.autapses), ("multapses", self.multapses)):
             if not flag(allowed, f"FixedTotalNumber: {name}"):
-                raise ParameterError(f"FixedTotalNumber: {name}=False isn't available for this rule, as in NEST; use FixedIndegree")
+                raise ParameterError(
+                    f"FixedTotalNumber: {name}=False isn't available for this rule, as in NEST; use FixedIndegree"
+                )
 
     def lower(self, pre: spec.Subset, post: spec.Subset, same: bool) -> spec.DrawnSources:
-        possible(self.n, min(len(pre), len(post)), False, False, f"FixedTotalNumber({self.n}) from {len(pre)} to {len(post)} neurons")
+        who = f"FixedTotalNumber({self.n}) from {len(pre)} to {len(post)} neurons"
+        possible(self.n, min(len(pre), len(post)), False, False, who)
         return spec.DrawnSources(spec.TotalDegree(int(self.n)), False, True)
 
     def expected(self, n_pre: int, n_post: int) -> float:

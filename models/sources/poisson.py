@@ -27,7 +27,8 @@ class Poisson(Model):
         rate = self._rate(size, values)
         mean = bounds(rate)[1] * dt * 1e-3
         if mean > MOST / 2:
-            raise ParameterError(f"Poisson: rate of {mean / dt * 1e3:g} Hz gives {mean:g} spikes per step of {dt:g} ms; at most 127 are allowed")
+            given = f"a rate of {mean / dt * 1e3:g} Hz gives {mean:g} spikes per step of {dt:g} ms"
+            raise ParameterError(f"Poisson: {given}; at most 127 are allowed, use more neurons")
         return spec.PoissonSource({"rate": rate}, key)
 
     def multiplicity(self, size: int, dt: float, values: Mapping[str, object]) -> int:

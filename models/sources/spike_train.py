@@ -33,7 +33,8 @@ class SpikeTrain(Model):
             raise ParameterError(f"SpikeTrain: id {wrong:g} is not the index of one of the {size} neurons (0 to {size - 1})")
         when = steps(times, dt) if values["round"] else self._on_grid(times, dt)
         if when.size and when.min() < 1:
-            raise ParameterError(f"SpikeTrain: a spike at {times[when.argmin()]:g} ms; times must be > 0, the first step ends at {dt:g} ms")
+            first = times[when.argmin()]
+            raise ParameterError(f"SpikeTrain: a spike at {first:g} ms; times must be > 0: the first step ends at {dt:g} ms")
         order = np.lexsort((ids, when))
         return spec.Train(when[order], ids[order].astype(np.int64))
 

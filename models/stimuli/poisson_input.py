@@ -16,7 +16,8 @@ from eventsnn.values import as_value, bounds
 class PoissonInput:
     """An independent Poisson train into each neuron: k pulses of `weight` in a step, P(k) = m^k exp(-m)/k!, m = rate dt.
 
-    rate: Hz, one number, a distribution, or one number per neuron of the selection. weight: one number, in the unit of the receptor.
+    rate: Hz; one number, a distribution, or one number per neuron of the selection.
+    weight: one number, in the unit of the receptor.
     There is no delay: what is drawn for (t - dt, t] enters at t.
     """
 

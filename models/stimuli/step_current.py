@@ -43,9 +43,8 @@ class StepCurrent:
             raise ParameterError(f"StepCurrent: times must ascend, but {times[k]:g} ms is followed by {times[k + 1]:g} ms")
         values, n = _numbers(self.values, "values", "pA"), len(target.subset)
         if values.shape not in ((len(times),), (len(times), n)):
-            raise ShapeError(
-                f"StepCurrent: values has shape {values.shape}; give {len(times)} values, one per time, or shape ({len(times)}, {n})"
-            )
+            allowed = f"{len(times)} values, one per time, or shape ({len(times)}, {n})"
+            raise ShapeError(f"StepCurrent: values has shape {values.shape}; give {allowed}")
         return spec.CurrentStimulus(target.population, target.subset, steps, values)
 
 

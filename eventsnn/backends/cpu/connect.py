@@ -78,7 +78,7 @@ class Draws(NamedTuple):
     limit: float
 
 
-@njit(nogil=True, forceinline=True)
+@njit(nogil=True)
 def _evaluate(law, word, c0, c1, slot, k0, k1):
     """One value of a law of more than one operation, on a small stack."""
     stack = np.empty(DEPTH, np.float64)
@@ -150,7 +150,8 @@ def _distinct(post, n, want, k0, k1, seen, out):
             if not (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1):
                 out[got] = s
                 got += 1
-        seen[:] = 0
+        for j in range(seen.size):
+            seen[j] = 0
     else:
         for k in range(few):
             seen[out[k] >> 6] = 0
@@ -201,14 +202,14 @@ def draw_values(d, i, n, delay_words, weight_words, values, delays, weights):
         for k in range(n):
             values[k] = d.given_delays[d.offsets[i] + k]
     else:
-        fill(d.delay, delay_words, d.posts[i], 0, k0, k1, n, values)
+        fill(d.delay, delay_words, d.posts[i], np.int64(0), k0, k1, n, values)
     for k in range(n):
         delays[k] = min(max(np.int64(np.floor(values[k] + 0.5)), 1), d.longest)
     if d.given.size:
         for k in range(n):
             values[k] = d.given[d.offsets[i] + k]
     else:
-        fill(d.weight, weight_words, d.posts[i], DEPTH, k0, k1, n, values)
+        fill(d.weight, weight_words, d.posts[i], np.int64(DEPTH), k0, k1, n, values)
     if d.sign != ANY:
         for k in range(n):
             if (values[k] >= 0.0) != (d.sign == POSITIVE):
@@ -229,30 +230,20 @@ def buffers(d: Draws) -> tuple[Any, ...]:
 
 
 @njit(nogil=True, cache=True)
-def count_by_chunk(d, scratch, bits, counts):
-    """First pass: connections per chunk of 2**bits sources. Signs matter only where a projection has both."""
-    seen, sources, dw, ww, values, delays, weights = scratch
-    for i in range(d.posts.size):
-        n = draw_target(d, i, seen, sources, dw, ww)
-        if d.sign == ANY:
-            for k in range(n):
-                counts[sources[k] >> bits] += 1
-        else:
-            draw_values(d, i, n, dw, ww, values, delays, weights)
-            for k in range(n):
-                counts[sources[k] >> bits] += delays[k] > 0
-
-
-@njit(nogil=True, cache=True)
 def scatter_to_chunks(d, scratch, bits, horizon, cursor, records, wide):
-    """Second pass: a record (source in chunk, delay) << 32 | target << 16 | weight per connection, at its chunk's cursor.
+    """A record (source in chunk, delay) << 32 | target << 16 | weight per connection, at the cursor of its chunk of 2**bits sources.
 
-    Weights wider than 16 bits go to `wide` (empty otherwise).
+    Weights wider than 16 bits go to `wide` (empty otherwise). With no room for records the cursors only count: the first pass.
     """
     seen, sources, dw, ww, values, delays, weights = scratch
     low = np.int64((1 << bits) - 1)
+    counting = records.size == 0
     for i in range(d.posts.size):
         n = draw_target(d, i, seen, sources, dw, ww)
+        if counting and d.sign == ANY:
+            for k in range(n):
+                cursor[sources[k] >> bits] += 1
+            continue
         draw_values(d, i, n, dw, ww, values, delays, weights)
         place = np.uint64(d.places[i]) << np.uint64(16)
         for k in range(n):
@@ -261,6 +252,8 @@ def scatter_to_chunks(d, scratch, bits, horizon, cursor, records, wide):
             chunk = sources[k] >> bits
             at = cursor[chunk]
             cursor[chunk] = at + 1
+            if counting:
+                continue
             key = (sources[k] & low) * horizon + delays[k] - 1
             records[at] = (np.uint64(key) << np.uint64(32)) | place | np.uint64(np.uint16(weights[k]))
             if wide.size:

@@ -11,7 +11,7 @@ import numpy as np
 from numba import carray
 
 from eventsnn.backends.cpu.intrinsics import pointer, prefetch
-from eventsnn.backends.cpu.memory import COUNT, OUT_OF_MEMORY, items, reserve
+from eventsnn.backends.cpu.memory import CAPACITY, COUNT, OUT_OF_MEMORY, items, reserve
 from eventsnn.backends.cpu.operation import Code
 
 AHEAD = 8
@@ -28,7 +28,7 @@ def push_segments(args, producers):  # type: ignore[no-untyped-def]
     n_sources, n_rows, n_segments, mask = a[0], a[1], a[2], a[3]
     row_of = carray(pointer(a[4], np.int32), n_sources)
     first = carray(pointer(a[5], np.int64), n_rows + 1)
-    segments = carray(pointer(a[6], np.uint32), (n_segments + 1, 2))
+    starts = carray(pointer(a[6], np.uint64), n_segments + 1)
     calendar = carray(pointer(a[7], np.int64), (mask + 1, 3))
     head = carray(pointer(producers, np.int64), 3)
     lists = carray(pointer(producers, np.int64), (head[COUNT] + 1, 3))
@@ -37,18 +37,30 @@ def push_segments(args, producers):  # type: ignore[no-untyped-def]
         if n == 0:
             continue
         spikes = items(lists[p])
+        after = row_of[spikes[0] & LOW]
         for i in range(n):
-            row = row_of[spikes[i] & LOW]
+            row = after
+            if i + 1 < n:
+                after = row_of[spikes[i + 1] & LOW]
+                if after >= 0:
+                    for e in range(first[after], first[after + 1], 8):
+                        prefetch(starts, e)
             if row < 0:
                 continue
             step = np.int64(spikes[i] >> S32)
-            for e in range(first[row], first[row + 1]):
-                slot = calendar[(step + np.int64(segments[e, 0])) & mask]
-                if not reserve(slot, 1):
+            begin, end = first[row], first[row + 1]
+            if begin == end:
+                continue
+            start = starts[begin] >> S32
+            for e in range(begin, end):
+                slot = calendar[(step + np.int64(starts[e] & LOW)) & mask]
+                k = slot[COUNT]
+                if k == slot[CAPACITY] and not reserve(slot, 1):
                     return OUT_OF_MEMORY
-                start = np.uint64(segments[e, 1])
-                items(slot)[slot[COUNT]] = (start << S32) | (np.uint64(segments[e + 1, 1]) - start)
-                slot[COUNT] += 1
+                stop = starts[e + 1] >> S32
+                items(slot)[k] = (start << S32) | (stop - start)
+                slot[COUNT] = k + 1
+                start = stop
     return 0
 
 
@@ -170,7 +182,7 @@ def _drain_ring(accumulator):  # type: ignore[no-untyped-def]
 
 
 PUSH_SEGMENTS = Code(push_segments)
-"""(sources, rows, segments, mask, row of source, first segment of row, (delay, start) of segment, calendar)"""
+"""(sources, rows, segments, mask, row of source, first segment of row, start << 32 | delay of each segment, calendar)"""
 DELIVER_CONSTANT = {False: Code(_deliver_constant(np.int32)), True: Code(_deliver_constant(np.int64))}
 """By width of the accumulator: (calendar, mask, targets, synapses, accumulator, weight)"""
 DELIVER16 = {False: Code(_deliver16(np.int32)), True: Code(_deliver16(np.int64))}

@@ -13,46 +13,44 @@ from eventsnn.backends.cpu.intrinsics import pointer
 from eventsnn.backends.cpu.operation import Code
 from eventsnn.backends.cpu.philox import philox
 
-CHUNK = 512
 
+def _draw_table(size):  # type: ignore[no-untyped-def]
+    """Counts of four steps for neighbours of one rate, by `size` thresholds held in registers."""
 
-def draw_table(args, step):  # type: ignore[no-untyped-def]
-    """Counts of four steps for neurons of one rate. Arguments: n, ids, thresholds, their number, parts, key, counts, clock."""
-    a = carray(pointer(args, np.int64), 9)
-    n = a[0]
-    clock = carray(pointer(a[8], np.int64), 1)
-    if (step & 3) != 0 and step != clock[0]:
-        return 0
-    ids = carray(pointer(a[1], np.uint32), n)
-    thresholds = carray(pointer(a[2], np.uint32), a[3])
-    k0, k1 = np.uint32(a[5]), np.uint32(a[6])
-    counts = carray(pointer(a[7], np.uint16), (4, n))
-    quad = np.uint32(step >> 2)
-    words = np.empty((4, CHUNK), np.uint32)
-    sums = np.empty((4, CHUNK), np.uint16)
-    for lo in range(0, n, CHUNK):
-        m = min(CHUNK, n - lo)
-        sums[:] = 0
+    def draw(args, step):  # type: ignore[no-untyped-def]
+        a = carray(pointer(args, np.int64), 9)
+        clock = carray(pointer(a[8], np.int64), 1)
+        if (step & 3) != 0 and step != clock[0]:
+            return 0
+        n = a[0]
+        first = np.uint32(a[1])
+        k0 = np.uint32(a[5])
+        k1 = np.uint32(a[6])
+        quad = np.uint32(step >> 2)
+        counts = carray(pointer(a[7], np.uint16), (4, n))
+        r0, r1, r2, r3 = counts[0], counts[1], counts[2], counts[3]
         for part in range(a[4]):
-            for i in range(m):
-                w0, w1, w2, w3 = philox(ids[lo + i], quad, np.uint32(part), np.uint32(0), k0, k1)
-                words[0, i] = w0
-                words[1, i] = w1
-                words[2, i] = w2
-                words[3, i] = w3
-            for q in range(4):
-                row = words[q]
-                total = sums[q]
-                k = 0
-                while k + 4 <= a[3]:
-                    t0, t1, t2, t3 = thresholds[k], thresholds[k + 1], thresholds[k + 2], thresholds[k + 3]
-                    for i in range(m):
-                        w = row[i]
-                        total[i] += np.uint16(w >= t0) + np.uint16(w >= t1) + np.uint16(w >= t2) + np.uint16(w >= t3)
-                    k += 4
-        for q in range(4):
-            counts[q, lo : lo + m] = sums[q, :m]
-    return 0
+            for base in range(0, a[3], size):
+                t = carray(pointer(a[2], np.uint32), a[3])[base : base + size]
+                clear = part == 0 and base == 0
+                for i in range(n):
+                    w0, w1, w2, w3 = philox(first + np.uint32(i), quad, np.uint32(part), np.uint32(0), k0, k1)
+                    n0 = np.uint32(0)
+                    n1 = np.uint32(0)
+                    n2 = np.uint32(0)
+                    n3 = np.uint32(0)
+                    for k in range(size):
+                        n0 += np.uint32(w0 >= t[k])
+                        n1 += np.uint32(w1 >= t[k])
+                        n2 += np.uint32(w2 >= t[k])
+                        n3 += np.uint32(w3 >= t[k])
+                    r0[i] = n0 if clear else r0[i] + n0
+                    r1[i] = n1 if clear else r1[i] + n1
+                    r2[i] = n2 if clear else r2[i] + n2
+                    r3[i] = n3 if clear else r3[i] + n3
+        return 0
+
+    return draw
 
 
 def draw_each(args, step):  # type: ignore[no-untyped-def]
@@ -185,7 +183,8 @@ def _add_current(real):  # type: ignore[no-untyped-def]
     return add
 
 
-DRAW_TABLE = Code(draw_table)
+DRAW_TABLE = {size: Code(_draw_table(size)) for size in (4, 8, 12, 16, 20, 24, 32, 40)}
+"""By thresholds at a time: (n, first id, thresholds, their number, parts, key, key, counts, clock)"""
 DRAW_EACH = Code(draw_each, error_model="numpy")
 ADD_COUNTS = {False: Code(_add_counts(np.int32)), True: Code(_add_counts(np.int64))}
 """By width of the accumulator: (n, counts, accumulator, weight)"""

@@ -9,15 +9,21 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import numpy.typing as npt
 from numba import carray, njit, types
 
 from eventsnn.backends.cpu.intrinsics import pointer
-from eventsnn.backends.cpu.memory import ADDRESS, CAPACITY, COUNT, items, reserve
+from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, append, contents, items, release, reserve
+from eventsnn.backends.cpu.operation import Code, Operation
 
 HEADER = 4
 MAGIC = 0x45534E31 << 32
 LONGEST = 1 << 36
 """Items a packet may claim; more is a damaged header."""
+SENT, HAVE, NEED = range(3)
+PACKED, LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS = range(8)
+LOST_PEER = 128
+LOW = np.uint64(0xFFFFFFFF)
 LOST_CLOSED, LOST_LATE, LOST_GARBLED, LOST_MEMORY = 1, 2, 3, 4
 WHY = {
     LOST_CLOSED: "the connection was closed",
@@ -30,6 +36,7 @@ _send = types.ExternalFunction("send", types.int64(types.int32, types.int64, typ
 _recv = types.ExternalFunction("recv", types.int64(types.int32, types.int64, types.uint64, types.int32))
 _poll = types.ExternalFunction("poll", types.int32(types.int64, types.uint64, types.int32))
 _errno = types.ExternalFunction("__error" if sys.platform == "darwin" else "__errno_location", types.int64())
+_clock = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 _AGAIN = 35 if sys.platform == "darwin" else 11
 _INTERRUPTED = 4
 _NOW = (0x80 | 0x80000) if sys.platform == "darwin" else (0x40 | 0x4000)
@@ -95,63 +102,7 @@ def open_packet(row):
 
 
 @njit(nogil=True)
-def exchange(fds, sending, receiving, remote, generation, step, patience):
-    """Send sending[i] to peer i, append the items it sends to `remote`. Returns (index of the lost peer or -1, why)."""
-    n = fds.size
-    sent = np.zeros(n, np.int64)
-    have = np.zeros(n, np.int64)
-    need = np.full(n, 8 * HEADER, np.int64)
-    waiting = np.zeros((n, 2), np.int32)
-    for i in range(n):
-        receiving[i, COUNT] = 0
-        if not reserve(receiving[i], HEADER):
-            return i, LOST_MEMORY
-    left = 2 * n
-    while True:
-        moved = False
-        for i in range(n):
-            total = 8 * sending[i, COUNT]
-            if sent[i] < total:
-                k = _send_some(fds[i], sending[i], sent[i])
-                if k < 0:
-                    return i, LOST_CLOSED
-                sent[i] += k
-                moved |= k > 0
-                left -= sent[i] == total
-            if have[i] < need[i]:
-                k = _receive_some(fds[i], receiving[i], have[i], need[i])
-                if k < 0:
-                    return i, LOST_CLOSED
-                have[i] += k
-                moved |= k > 0
-                if have[i] == 8 * HEADER and need[i] == 8 * HEADER:
-                    need[i] = _check(receiving[i], generation, step)
-                    if need[i] < 0:
-                        return i, -need[i]
-                left -= have[i] == need[i]
-        if left == 0:
-            break
-        if moved:
-            continue
-        m = 0
-        for i in range(n):
-            events = (1 if have[i] < need[i] else 0) | (4 if sent[i] < 8 * sending[i, COUNT] else 0)
-            if events:
-                waiting[m, 0] = fds[i]
-                waiting[m, 1] = events
-                m += 1
-        if _poll(waiting.ctypes.data, np.uint64(m), np.int32(patience)) == 0:
-            for i in range(n):
-                if have[i] < need[i] or sent[i] < 8 * sending[i, COUNT]:
-                    return i, LOST_LATE
-    for i in range(n):
-        if not unpack(receiving[i], remote):
-            return i, LOST_MEMORY
-    return -1, 0
-
-
-@njit(nogil=True)
-def unpack(row, remote):
+def _unpack(row, remote):
     """Append the items of a whole packet."""
     words = items(row)
     n = np.int64(words[2])
@@ -165,30 +116,187 @@ def unpack(row, remote):
     return True
 
 
-@njit(nogil=True, cache=True)
-def packet_of(row):
-    """A copy of a sealed packet, as words."""
-    out = np.empty(row[COUNT], np.uint64)
-    out[:] = items(row)[: row[COUNT]]
-    return out
+@njit(nogil=True)
+def _prepare(progress, receiving):
+    for i in range(progress.shape[0]):
+        progress[i, SENT] = 0
+        progress[i, HAVE] = 0
+        progress[i, NEED] = 8 * HEADER
+        receiving[i, COUNT] = 0
+        if not reserve(receiving[i], HEADER):
+            return i
+    return -1
 
 
-@njit(nogil=True, cache=True)
-def accept(words, remote, generation, step):
-    """Append the items of a packet that came another way; 0, or why it is refused."""
-    if words.size < HEADER or words[0] != np.uint64(MAGIC | generation) or words[1] != np.uint64(step):
-        return LOST_GARBLED
-    n = words.size - HEADER
-    if words[2] != np.uint64(n):
-        return LOST_GARBLED
-    if not reserve(remote, n):
-        return LOST_MEMORY
-    into = items(remote)
-    at = remote[COUNT]
-    for k in range(n):
-        into[at + k] = words[HEADER + k]
-    remote[COUNT] = at + n
+@njit(nogil=True)
+def _wait(fds, progress, sending, waiting, patience):
+    """Until a socket is ready, or patience runs out (false)."""
+    m = 0
+    for i in range(fds.size):
+        events = (1 if progress[i, HAVE] < progress[i, NEED] else 0) | (4 if progress[i, SENT] < 8 * sending[i, COUNT] else 0)
+        if events:
+            waiting[m, 0] = fds[i]
+            waiting[m, 1] = events
+            m += 1
+    return _poll(waiting.ctypes.data, np.uint64(m), np.int32(patience)) != 0
+
+
+@njit(nogil=True)
+def exchange(fds, sending, receiving, progress, waiting, remote, generation, step, patience):
+    """Send sending[i] to peer i, append the items it sends to `remote`. Returns (index of the lost peer or -1, why)."""
+    short = _prepare(progress, receiving)
+    if short >= 0:
+        return short, LOST_MEMORY
+    left = 2 * fds.size
+    while left:
+        moved = False
+        for i in range(fds.size):
+            total = 8 * sending[i, COUNT]
+            if progress[i, SENT] < total:
+                k = _send_some(fds[i], sending[i], progress[i, SENT])
+                if k < 0:
+                    return i, LOST_CLOSED
+                progress[i, SENT] += k
+                moved |= k > 0
+                left -= progress[i, SENT] == total
+            if progress[i, HAVE] < progress[i, NEED]:
+                k = _receive_some(fds[i], receiving[i], progress[i, HAVE], progress[i, NEED])
+                if k < 0:
+                    return i, LOST_CLOSED
+                progress[i, HAVE] += k
+                moved |= k > 0
+                if progress[i, HAVE] == 8 * HEADER and progress[i, NEED] == 8 * HEADER:
+                    need = _check(receiving[i], generation, step)
+                    if need < 0:
+                        return i, -need
+                    progress[i, NEED] = need
+                left -= progress[i, HAVE] == progress[i, NEED]
+        if not moved and not _wait(fds, progress, sending, waiting, patience):
+            for i in range(fds.size):
+                if progress[i, HAVE] < progress[i, NEED] or progress[i, SENT] < 8 * sending[i, COUNT]:
+                    return i, LOST_LATE
+    for i in range(fds.size):
+        if not _unpack(receiving[i], remote):
+            return i, LOST_MEMORY
+    return -1, 0
+
+
+@njit(nogil=True)
+def _pack(lists, masks, sending):
+    """Append the spikes of an epoch to the packets of the peers that have targets for them."""
+    for b in range(1, lists[0, COUNT]):
+        spikes = items(lists[b])
+        for i in range(lists[b, COUNT]):
+            item = spikes[i]
+            source = np.int64(item & LOW)
+            for p in range(sending.shape[0]):
+                if (masks[source, p >> 6] >> np.uint64(p & 63)) & np.uint64(1):
+                    if not reserve(sending[p], 1):
+                        return False
+                    items(sending[p])[sending[p, COUNT]] = item
+                    sending[p, COUNT] += 1
+    return True
+
+
+@njit(nogil=True)
+def _open(sending):
+    for p in range(sending.shape[0]):
+        sending[p, COUNT] = 0
+        if not reserve(sending[p], HEADER):
+            return False
+        sending[p, COUNT] = HEADER
+    return True
+
+
+@njit(nogil=True)
+def _now():
+    moment = np.empty(2, np.int64)
+    _clock(np.int32(1), moment.ctypes.data)
+    return moment[0] * 1000000000 + moment[1]
+
+
+def cross(args, lists_address):  # type: ignore[no-untyped-def]
+    """After an epoch: pack its spikes and, where a cross-part epoch ends, exchange them.
+
+    Arguments: peers, neurons, words, masks, sending, receiving, sockets or 0, their number, progress, waiting, state (PACKED, LAST, STEP,
+    GENERATION, PATIENCE, LOST, WHY, NANOSECONDS).
+    """
+    a = carray(pointer(args, np.int64), 11)
+    peers = a[0]
+    masks = carray(pointer(a[3], np.uint64), (a[1], a[2]))
+    sending = carray(pointer(a[4], np.int64), (peers, 3))
+    receiving = carray(pointer(a[5], np.int64), (peers, 3))
+    fds = carray(pointer(a[6], np.int32), a[7])
+    state = carray(pointer(a[10], np.int64), 8)
+    head = carray(pointer(lists_address, np.int64), 3)
+    lists = carray(pointer(lists_address, np.int64), (head[COUNT] + 1, 3))
+    if state[PACKED] == 0 and not _open(sending):
+        return OUT_OF_MEMORY
+    state[PACKED] = 1
+    if not _pack(lists, masks, sending):
+        return OUT_OF_MEMORY
+    if state[LAST] == 0:
+        return 0
+    for p in range(peers):
+        words = items(sending[p])
+        words[0] = np.uint64(MAGIC | state[GENERATION])
+        words[1] = np.uint64(state[STEP])
+        words[2] = np.uint64(sending[p, COUNT] - HEADER)
+        words[3] = np.uint64(0)
+    state[PACKED] = 0
+    if fds.size == 0:
+        return 0
+    began = _now()
+    progress = carray(pointer(a[8], np.int64), (peers, 3))
+    waiting = carray(pointer(a[9], np.int32), (peers, 2))
+    remote = lists[head[COUNT]]
+    lost, why = exchange(fds, sending, receiving, progress, waiting, remote, state[GENERATION], state[STEP], state[PATIENCE])
+    state[NANOSECONDS] += _now() - began
+    if lost >= 0:
+        state[LOST] = lost
+        state[WHY_LOST] = why
+        return LOST_PEER
     return 0
 
 
-__all__ = ["CAPACITY", "HEADER", "WHY", "accept", "exchange", "open_packet", "packet_of", "seal"]
+CROSS = Code(cross)
+
+
+class Crossing:
+    """The exchange of one part with its peers, as the operation that thread 0 runs after every epoch."""
+
+    def __init__(self, masks: npt.NDArray[np.uint64], fds: npt.NDArray[np.int32], generation: int, deadline: float, peers: int) -> None:
+        self.sending = np.zeros((peers, 3), np.int64)
+        self.receiving = np.zeros((peers, 3), np.int64)
+        self.state = np.zeros(8, np.int64)
+        self.state[GENERATION], self.state[PATIENCE] = generation, int(deadline * 1000)
+        scratch = (np.zeros((peers, 3), np.int64), np.zeros((peers, 2), np.int32), self.state)
+        self.operation = Operation(CROSS, peers, *masks.shape, masks, self.sending, self.receiving, fds, len(fds), *scratch)
+
+    def packets(self) -> list[memoryview]:
+        """Copies of the sealed packets, for sockets that libc cannot write to."""
+        return [memoryview(contents(row)).cast("B") for row in self.sending]
+
+    def accept(self, packet: bytes | memoryview, remote: npt.NDArray[np.int64], step: int) -> int:
+        """Append the items of a packet that came another way; 0, or why it is refused."""
+        if len(packet) % 8 or len(packet) < 8 * HEADER:
+            return LOST_GARBLED
+        words = np.frombuffer(packet, np.uint64)
+        if words[0] != MAGIC | int(self.state[GENERATION]) or words[1] != step or words[2] != len(words) - HEADER:
+            return LOST_GARBLED
+        append(remote, words[HEADER:])
+        return 0
+
+    def seconds(self) -> float:
+        """Time in the exchange since the last call."""
+        out = float(self.state[NANOSECONDS]) * 1e-9
+        self.state[NANOSECONDS] = 0
+        return out
+
+    def lost(self) -> tuple[int, str]:
+        """The peer that was lost, by position, and why."""
+        return int(self.state[LOST]), WHY[int(self.state[WHY_LOST])]
+
+    def close(self) -> None:
+        release(self.sending)
+        release(self.receiving)

@@ -12,7 +12,6 @@ OP_SIGNATURE = types.int64(types.int64, types.int64)
 """Every compiled operation: (address of its int64 arguments, step or address of the producers) -> 0, or an error code."""
 
 realloc = types.ExternalFunction("realloc", types.int64(types.int64, types.uint64))
-free = types.ExternalFunction("free", types.void(types.int64))
 sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
+import numpy.typing as npt
 from numba import carray, njit
 
-from eventsnn.backends.cpu.intrinsics import free, pointer, realloc
+from eventsnn.backends.cpu.intrinsics import pointer, realloc
 
 ADDRESS, CAPACITY, COUNT = 0, 1, 2
 OUT_OF_MEMORY = 1
+
+_libc = ctypes.CDLL(None)
+_free = _libc.free
+_free.argtypes, _free.restype = [ctypes.c_void_p], None
+_realloc = _libc.realloc
+_realloc.argtypes, _realloc.restype = [ctypes.c_void_p, ctypes.c_size_t], ctypes.c_void_p
 
 
 @njit(nogil=True, forceinline=True)
@@ -32,23 +41,38 @@ def items(row):
     return carray(pointer(row[ADDRESS], np.uint64), row[CAPACITY])
 
 
-@njit(nogil=True, cache=True)
-def release(rows):
+def release(rows: npt.NDArray[np.int64]) -> None:
     """Free the lists of an (n, 3) array."""
-    for i in range(rows.shape[0]):
-        if rows[i, ADDRESS] != 0:
-            free(rows[i, ADDRESS])
-        rows[i, ADDRESS] = 0
-        rows[i, CAPACITY] = 0
-        rows[i, COUNT] = 0
+    for row in rows:
+        if row[ADDRESS]:
+            _free(int(row[ADDRESS]))
+        row[:] = 0
 
 
-@njit(nogil=True, cache=True)
-def take(row):
+def contents(row: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """A copy of a list."""
+    n = int(row[COUNT])
+    if n == 0:
+        return np.empty(0, np.uint64)
+    return np.frombuffer((ctypes.c_uint64 * n).from_address(int(row[ADDRESS])), np.uint64).copy()
+
+
+def take(row: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Copy a list out and empty it."""
-    n = row[COUNT]
-    out = np.empty(n, np.uint64)
-    if n:
-        out[:] = items(row)[:n]
+    out = contents(row)
     row[COUNT] = 0
     return out
+
+
+def append(row: npt.NDArray[np.int64], values: npt.NDArray[np.uint64]) -> None:
+    """Append to a list from Python."""
+    n, count = len(values), int(row[COUNT])
+    if count + n > row[CAPACITY]:
+        size = max(count + n, 2 * int(row[CAPACITY]), 16)
+        address = _realloc(int(row[ADDRESS]) or None, 8 * size)
+        if not address:
+            raise MemoryError(f"no memory for {size} spikes")
+        row[ADDRESS], row[CAPACITY] = address, size
+    if n:
+        ctypes.memmove(int(row[ADDRESS]) + 8 * count, np.ascontiguousarray(values).ctypes.data, 8 * n)
+    row[COUNT] = count + n

@@ -12,12 +12,13 @@ from eventsnn.backends.cpu.operation import Operation
 from eventsnn.codegen.hostmath import exp
 from eventsnn.spec import Key
 
+SIZES = tuple(drive.DRAW_TABLE)
 TABLE_MEAN = 10.0
 """Largest mean that is drawn at once."""
 
 
 def thresholds(mean: float) -> npt.NDArray[np.uint32]:
-    """P(N <= k) * 2**32 for k = 0, 1, ...: a word w gives the number of thresholds that are <= w. A multiple of four of them."""
+    """P(N <= k) * 2**32 for k = 0, 1, ...: a word w gives the number of thresholds that are <= w. Padded to a size that kernels are compiled for."""
     p = float(exp(-mean))
     total, k = p, 0
     out = []
@@ -26,7 +27,8 @@ def thresholds(mean: float) -> npt.NDArray[np.uint32]:
         k += 1
         p = p * mean / k
         total = total + p
-    return np.array(out + [0xFFFFFFFF] * (-len(out) % 4), np.uint32)
+    size = next((s for s in SIZES if len(out) <= s), SIZES[-1])
+    return np.array(out + [0xFFFFFFFF] * (-len(out) % size), np.uint32)
 
 
 def counts_operation(
@@ -44,5 +46,6 @@ def counts_operation(
         return [], counts
     split = max(1, int(np.ceil(mean / TABLE_MEAN)))
     table = thresholds(mean / split)
-    return [Operation(drive.DRAW_TABLE, n, ids.astype(np.uint32), table, len(table), split, *key, counts, clock)], counts
+    code = drive.DRAW_TABLE[min(len(table), SIZES[-1])]
+    return [Operation(code, n, int(ids[0]), table, len(table), split, *key, counts, clock)], counts
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from eventsnn.backends.cpu.connect import buffers, count_by_chunk, scatter_to_chunks
+from eventsnn.backends.cpu.connect import buffers, scatter_to_chunks
 from eventsnn.backends.cpu.strands import Strand
 from eventsnn.codegen.sampling import sample
 from eventsnn.spec import Fixed, Given, Value
@@ -47,8 +47,8 @@ class Table:
     ring: bool
     first: npt.NDArray[np.int64]
     """(rows + 1,): first segment of each row (ring: first synapse)."""
-    segments: npt.NDArray[np.uint32]
-    """(segments + 1, 2): delay and start (ring: empty)."""
+    segments: npt.NDArray[np.uint64]
+    """start << 32 | delay of each segment, and the end (ring: empty)."""
     packed: npt.NDArray[np.uint32]
     """bits 16: target << 16 | weight."""
     targets: npt.NDArray[np.uint16]
@@ -90,11 +90,12 @@ def build_table(kind: Kind, strands: Sequence[Strand], pres: Sequence[int], base
     bits = max(0, min(7, KEYS - horizon.bit_length()))
     order = sorted(set(pres), key=bases.__getitem__)
     plan = []
+    nothing, no_weights = np.empty(0, np.uint64), np.empty(0, np.int32)
     for pre in order:
         members = [s for s, p in zip(strands, pres, strict=True) if p == pre]
         counts = np.zeros((sizes[pre] >> bits) + 2, np.int64)
         for s in members:
-            count_by_chunk(s.draws, buffers(s.draws), bits, counts[1:])
+            scatter_to_chunks(s.draws, buffers(s.draws), bits, horizon, counts[1:], nothing, no_weights)
         plan.append((pre, members, np.cumsum(counts)))
     total = int(sum(starts[-1] for _, _, starts in plan))
     if total >= 2**32:
@@ -114,7 +115,7 @@ def build_table(kind: Kind, strands: Sequence[Strand], pres: Sequence[int], base
         cursor = starts[:-1].copy()
         for s in members:
             scatter_to_chunks(s.draws, buffers(s.draws), bits, horizon, cursor, records, wide)
-        found = np.empty((min(n, sizes[pre] * horizon), 2), np.uint32)
+        found = np.empty(min(n, sizes[pre] * horizon), np.uint64)
         row = first[bases[pre] : bases[pre] + sizes[pre]]
         first[done : bases[pre]] = base if ring else n_segments
         used = _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays)
@@ -123,8 +124,8 @@ def build_table(kind: Kind, strands: Sequence[Strand], pres: Sequence[int], base
         n_segments += used
         done = bases[pre] + sizes[pre]
     first[done:] = base if ring else n_segments
-    end = np.array([[0, total]], np.uint32)
-    segments = np.concatenate([*pieces, end]) if not ring else np.empty((0, 2), np.uint32)
+    end = np.array([total << 32], np.uint64)
+    segments = np.concatenate([*pieces, end]) if not ring else np.empty(0, np.uint64)
     return Table(kind, ring, first, segments, packed, targets, weights, delays, horizon, total)
 
 
@@ -166,7 +167,8 @@ def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, fo
     ring = delays.size > 0
     for q in range(starts.size - 1):
         lo, hi = starts[q], starts[q + 1]
-        counts[:] = 0
+        for j in range(counts.size):
+            counts[j] = 0
         for p in range(lo, hi):
             counts[np.int64(records[p] >> np.uint64(32)) + 1] += 1
         at = base + lo
@@ -179,8 +181,7 @@ def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, fo
                 c = counts[key + 1]
                 counts[key] = at
                 if c and not ring:
-                    found[used, 0] = d + 1
-                    found[used, 1] = at
+                    found[used] = (np.uint64(at) << np.uint64(32)) | np.uint64(d + 1)
                     used += 1
                 at += c
                 key += 1

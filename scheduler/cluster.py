@@ -1,0 +1,246 @@
+"""Parts on the workers of a Dask cluster, one per worker process, driven from the client.
+
+Spikes never pass through Dask: it places the actors, carries the calls of the control plane, and says who has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dask
+from distributed import Actor, Client, Future
+
+from eventsnn.scheduler.actors import PartActor, PopulationActor
+from eventsnn.scheduler.door import Address, Key
+from eventsnn.scheduler.engine import Progress
+from eventsnn.scheduler.errors import Interrupted, PlanError
+from eventsnn.scheduler.executor import Call, Joined
+from eventsnn.scheduler.layout import named
+from eventsnn.scheduler.placement import Place
+from eventsnn.scheduler.plan import Plan
+from eventsnn.scheduler.recording import Request
+from eventsnn.scheduler.restrict import LARGE, array_bytes, restrict
+from eventsnn.scheduler.watch import Watch
+from eventsnn.spec import NetworkSpec, Slice
+
+GOODBYE = 10.0
+"""Seconds that parts have to let go of everything after a failure."""
+
+
+def cluster_places(client: Client, parts: int | None) -> list[Place]:
+    """The workers, sorted by address; waits for `parts` of them, or for one, as long as `eventsnn.workers-timeout` allows."""
+    timeout = float(dask.config.get("eventsnn.workers-timeout", 30.0))
+    until = time.monotonic() + timeout
+    wanted = parts or 1
+    while True:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        running = {address: info for address, info in workers.items() if info["status"] == "running"}
+        if len(running) >= wanted:
+            break
+        if time.monotonic() > until:
+            raise PlanError(
+                f"the cluster at {client.scheduler_info(n_workers=0)['address']} has {len(running)} workers after {timeout:g} s, "
+                f"{'at least ' if parts is None else ''}{wanted} needed; start workers, or ask for fewer parts"
+            )
+        time.sleep(0.05)
+    return [
+        Place(address, info["host"], int(info["nthreads"]), int(info["memory_limit"] or 0))
+        for address, info in sorted(running.items())
+    ]
+
+
+class DaskParts:
+    """The Dask executor."""
+
+    def __init__(self, client: Client, spec: NetworkSpec, plan: Plan, request: Request | None) -> None:
+        self._client, self._spec, self._plan = client, spec, plan
+        self._request = request.absolute() if request is not None else None
+        self._run = secrets.token_hex(6)
+        self._addresses = [share.place.address for share in plan.shares]
+        self._watch = Watch(client, self._addresses, [share.names for share in plan.shares])
+        self._futures: dict[int, Future[Any]] = {}
+        self._parts: dict[int, Any] = {}
+        self._slices: dict[int, list[Future[Any]]] = {}
+        self._handles: dict[tuple[int, Slice], Any] = {}
+        self._failed = False
+        self._subscribed = False
+        self.recorded: object = self._request.target if self._request is not None else None
+
+    def build(self) -> None:
+        with self._guarded():
+            self._watch.check("before the build", now=True)
+            self._submit_parts()
+            self._submit_populations()
+            when = "while the network was built"
+            self._watch.created(self._futures, when)
+            secret, unix = Key.fresh().secret, bool(dask.config.get("eventsnn.unix-sockets", True))
+            addresses: list[Address] = self._each(lambda part: part.open(secret, unix), when)
+            columns = self._each(lambda part: part.build(), when)
+            deadline = float(dask.config.get("eventsnn.link-deadline", 60.0))
+            self.links = self._each(lambda part: part.join(addresses, deadline), "while the parts were linked")
+            if self._request is not None:
+                self._open_store(self._request, columns, addresses[0])
+
+    def run(self, until: int, progress: Progress | None) -> list[dict[str, float]]:
+        with self._guarded():
+            reports = Joined(len(self._parts), progress) if progress else None
+            topic = self._follow(reports) if reports else None
+            when = "during the run"
+            calls = {rank: part.run(until, topic) for rank, part in self._parts.items()}
+            interrupted = False
+            try:
+                answers = self._watch.answers(calls, when)
+            except KeyboardInterrupt:
+                interrupted = True
+                for part in self._parts.values():
+                    part.stop()
+                answers = self._watch.answers(calls, when)
+            done: list[dict[str, float]] = [answers[rank] for rank in sorted(answers)]
+            step = int(min(seconds["step"] for seconds in done))
+            if self._request is not None:
+                self._watch.answers({0: self._parts[0].commit(step)}, "while recordings were committed")
+            if reports:
+                reports.end(step, int(sum(seconds["spikes"] for seconds in done)))
+        if interrupted:
+            raise Interrupted(step)
+        return done
+
+    def ask(self, calls: Sequence[Call]) -> list[Any]:
+        made, who = {}, {}
+        for k, call in enumerate(calls):
+            if call.slice is None:
+                made[k] = self._parts[call.rank].ask(call.method, call.args)
+                who[k] = self._watch.part(call.rank)
+            else:
+                made[k] = getattr(self._handle(call.rank, call.slice), call.method)(*call.args)
+                who[k] = f"{named(self._spec, [call.slice])} on {self._addresses[call.rank]}"
+        answers = self._watch.answers(made, "between runs", who)
+        return [answers[k] for k in range(len(calls))]
+
+    def close(self) -> None:
+        """Ends the actors; raises what closing the store raises, unless the run had failed already."""
+        try:
+            others = {rank: part.close(False) for rank, part in self._parts.items() if rank != 0}
+            self._finish(others)
+            self._finish({0: self._parts[0].close(not self._failed)} if self._parts else {})
+        finally:
+            if self._subscribed:
+                self._client.unsubscribe_topic(self._topic)
+            self._parts.clear()
+            self._handles.clear()
+            for future in [*self._futures.values(), *(f for futures in self._slices.values() for f in futures)]:
+                future.release()
+            self._futures.clear()
+            self._slices.clear()
+
+    # ---- making actors
+
+    def _submit_parts(self) -> None:
+        large = array_bytes(self._spec) > LARGE
+        for rank, address in enumerate(self._addresses):
+            spec = restrict(self._spec, self._plan.layout, rank) if large else self._spec
+            sent = self._client.scatter(spec, workers=[address], hash=False, direct=self._reaches_workers() if large else None)
+            key = f"eventsnn-part-{self._run}-{rank}"
+            share = self._plan.shares[rank]
+            args = (self._run, key, sent, self._plan.layout, rank, share.threads, self._plan.epoch)
+            self._futures[rank] = self._pinned(address, PartActor, key, *args)
+            self._parts[rank] = self._actor(PartActor, address, key)
+
+    def _submit_populations(self) -> None:
+        for rank, share in enumerate(self._plan.shares):
+            columns = [(self._slice_key(rank, s), s.population, s.start, s.stop) for s in share.slices]
+            keys, *rest = (list(column) for column in zip(*columns, strict=True))
+            self._slices[rank] = self._client.map(
+                PopulationActor,
+                [self._run] * len(keys),
+                keys,
+                *rest,
+                key=keys,
+                workers=[self._addresses[rank]],
+                allow_other_workers=False,
+                actor=True,
+                pure=False,
+            )
+
+    def _pinned(self, address: str, kind: type, key: str, *args: Any) -> Future[Any]:
+        return self._client.submit(
+            kind, *args, key=key, workers=[address], allow_other_workers=False, actor=True, pure=False, retries=0
+        )
+
+    def _actor(self, kind: type, address: str, key: str) -> Any:
+        """A handle that is bound to this client; one that is fetched would be bound to the one made last."""
+        with self._client.as_current():
+            return Actor(kind, address, key)
+
+    def _handle(self, rank: int, piece: Slice) -> Any:
+        if (rank, piece) not in self._handles:
+            index = self._plan.shares[rank].slices.index(piece)
+            self._watch.created({rank: self._slices[rank][index]}, "before its handle was used")
+            self._handles[rank, piece] = self._actor(PopulationActor, self._addresses[rank], self._slice_key(rank, piece))
+        return self._handles[rank, piece]
+
+    def _slice_key(self, rank: int, piece: Slice) -> str:
+        return f"eventsnn-{self._spec.populations[piece.population].name}-{self._run}-{piece.start}"
+
+    def _reaches_workers(self) -> bool:
+        """Whether large data can go to the workers without passing through the scheduler."""
+        with contextlib.suppress(Exception):
+            rpc = self._client.rpc(self._addresses[0])
+            self._client.sync(rpc.identity, callback_timeout=2.0)
+            return True
+        return False
+
+    # ---- asking them
+
+    def _each(self, call: Callable[[Any], Any], when: str) -> list[Any]:
+        answers = self._watch.answers({rank: call(part) for rank, part in self._parts.items()}, when)
+        return [answers[rank] for rank in sorted(answers)]
+
+    def _open_store(self, request: Request, columns: list[Any], host: Address) -> None:
+        marked = request.marked()
+        try:
+            calls = {
+                rank: part.record(marked if rank == 0 else None, columns if rank == 0 else [], host)
+                for rank, part in self._parts.items()
+            }
+            self._watch.answers(calls, "while the store was opened")
+        finally:
+            marked.unmark()
+
+    @property
+    def _topic(self) -> str:
+        return f"eventsnn-{self._run}"
+
+    def _follow(self, reports: Joined) -> str:
+        def heard(event: tuple[float, Any]) -> None:
+            _, message = event
+            reports.of(message["part"])(message["step"], message["spikes"])
+
+        self._client.subscribe_topic(self._topic, heard)
+        self._subscribed = True
+        return self._topic
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Any:
+        """An error inside ends all parts."""
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            for part in self._parts.values():
+                with contextlib.suppress(Exception):
+                    part.abort()
+            raise
+
+    def _finish(self, calls: dict[int, Any]) -> None:
+        if not self._failed:
+            self._watch.answers(calls, "while the simulation was closed")
+            return
+        until = time.monotonic() + GOODBYE
+        for call in calls.values():
+            with contextlib.suppress(Exception):
+                call.result(timeout=max(0.1, until - time.monotonic()))

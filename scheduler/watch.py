@@ -1,0 +1,105 @@
+"""Waiting for actors without ever waiting for ever: an actor's answer may never come, so its worker is looked at meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distributed import ActorFuture, Client, Future
+
+from eventsnn.scheduler.errors import ClusterLost, PartFailed, Unreachable, WorkerLost
+from eventsnn.scheduler.failure import FOLLOWS, Failure, cause, named
+
+POLL = 0.25
+"""Seconds."""
+GRACE = 3.0
+"""Seconds that the cause of a broken link may take to show."""
+
+
+class Watch:
+    """Answers of the parts, by rank, and whether their workers live."""
+
+    def __init__(self, client: Client, addresses: Sequence[str], held: Sequence[str]) -> None:
+        """`addresses` of the workers and names of what each holds, by rank."""
+        self.client, self._addresses, self._held = client, addresses, held
+        self._checked = 0.0
+
+    def answers(self, calls: Mapping[int, ActorFuture[Any]], when: str, who: Mapping[int, str] | None = None) -> dict[int, Any]:
+        """What the calls return, or the one error that was the cause of their failure.
+
+        `when`, such as "during the run", and `who`, by call, are for its text; without `who` the calls are those of the parts.
+        """
+        waiting, answers, errors = dict(calls), {}, {}
+        until = float("inf")
+        while waiting:
+            with contextlib.suppress(Exception):  # looked at below
+                next(iter(waiting.values())).result(timeout=POLL)
+            for rank in [rank for rank, call in waiting.items() if call.done()]:
+                answer = _answer(waiting.pop(rank))
+                if isinstance(answer, BaseException):
+                    errors[rank] = answer
+                else:
+                    answers[rank] = answer
+            if errors and until == float("inf"):
+                until = time.monotonic() + GRACE
+            own = any(not isinstance(error, (*FOLLOWS, Unreachable)) for error in errors.values())
+            if own or time.monotonic() > until:
+                break
+            if waiting or errors:
+                self.check(when)
+            if errors and not waiting:
+                self._wait_for_cause(until, when)
+        if errors:
+            first = cause(errors)
+            raise named(errors[first], who[first] if who else self.part(first)) from errors[first]
+        return answers
+
+    def part(self, rank: int) -> str:
+        return f"part {rank} ({self._held[rank]}) on {self._addresses[rank]}"
+
+    def created(self, futures: Mapping[int, Future[Any]], when: str) -> None:
+        """Returns when the actors exist."""
+        for rank, future in futures.items():
+            while future.status == "pending":
+                time.sleep(0.002)
+                self.check(when)
+            if future.status != "finished":
+                self.check(when, now=True)
+                error = future.exception(timeout=5) if future.status == "error" else None
+                if error is None:
+                    raise PartFailed(f"{self.part(rank)}: its actor was {future.status} {when}")
+                raise named(error, self.part(rank)) from error
+
+    def check(self, when: str, now: bool = False) -> None:
+        """Raises WorkerLost where a worker is gone, ClusterLost where the scheduler is; looks twice a second, or `now`."""
+        moment = time.monotonic()
+        if moment - self._checked < 0.5 and not now:
+            return
+        self._checked = moment
+        try:
+            alive = self.client.sync(_scheduler(self.client).ncores, callback_timeout=10.0)
+        except Exception as error:
+            raise ClusterLost(f"the Dask scheduler did not answer {when}: {type(error).__name__}: {error}") from error
+        for address, held in zip(self._addresses, self._held, strict=True):
+            if address not in alive:
+                raise WorkerLost(address, held, when)
+
+    def _wait_for_cause(self, until: float, when: str) -> None:
+        while time.monotonic() < until:
+            time.sleep(0.1)
+            self.check(when)
+
+
+def _scheduler(client: Client) -> Any:
+    return client.scheduler
+
+
+def _answer(call: ActorFuture[Any]) -> Any:
+    """The answer, or the exception that it stands for."""
+    try:
+        answer = call.result(timeout=5.0)
+    except Exception as error:
+        return Unreachable(f"{type(error).__name__}: {error}")
+    return answer.error() if isinstance(answer, Failure) else answer
