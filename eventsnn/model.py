@@ -7,7 +7,8 @@ import textwrap
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, field, fields
+from itertools import count
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast, dataclass_transform
 
 import numpy as np
@@ -19,6 +20,10 @@ from eventsnn.units import off_grid
 from eventsnn.values import as_value, bounds
 
 C = TypeVar("C")
+D = TypeVar("D", "Param", "State")
+
+_ORDER = count()
+"""Numbers declarations as they are read: a class that was pickled by value comes back with its attributes sorted by name."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Param:
     low: float | None = None
     below: float | None = None
     high: float | None = None
+    order: int = field(default_factory=_ORDER.__next__, compare=False, repr=False)
 
     def value(self, given: object, size: int, who: str) -> spec.Value:
         """The value for `size` elements, in the unit declared and inside the range declared, or an error naming `who`."""
@@ -57,6 +63,7 @@ class State:
     initial: float | str
     unit: str = ""
     doc: str = ""
+    order: int = field(default_factory=_ORDER.__next__, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         params = self.params()
-        given = {k: v for k, v in self.values.items() if k not in params or v is not params[k].default}
+        given = {k: v for k, v in self.values.items() if k not in params or not _same(v, params[k].default)}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
 
     @property
@@ -112,11 +119,11 @@ class Model(ABC):
 
     @classmethod
     def params(cls) -> dict[str, Param]:
-        return {k: v for k, v in _attributes(cls).items() if isinstance(v, Param)}
+        return _declared(cls, Param)
 
     @classmethod
     def states(cls) -> dict[str, State]:
-        return {k: v for k, v in _attributes(cls).items() if isinstance(v, State)}
+        return _declared(cls, State)
 
     @abstractmethod
     def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.Dynamics:
@@ -134,7 +141,8 @@ class NeuronModel(Model):
     condition on the states after the update, `reset` are assignments made on a spike ("V_m = V_reset; u += d"). `refractory`
     names the parameter with the refractory time, during which no spike is made and the states in `hold` keep their values and
     drop their input. With `crossing`, a spike is made when the condition becomes true. What is not linear is integrated by
-    `method`: "exponential_euler" (default where every such equation is affine in its own state), or "rk4".
+    `method`: "exponential_euler" (default where every such equation is affine in its own state), or "rk4". The step is fixed: a
+    term that explodes needs a bound, such as exp((min(V_m, V_peak) - V_T)/Delta_T).
 
     Instead of equations, `step` may be a plain function on scalars (a staticmethod): it takes the states, `refr` where
     `refractory`, the arrived weight of each receptor, `I_stim` where `current`, the parameters but the refractory time, and
@@ -263,11 +271,17 @@ def value_object(cls: type[C]) -> type[C]:
     return made
 
 
-def _attributes(cls: type) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _same(value: object, default: object) -> bool:
+    return value is default or (isinstance(value, int | float) and value == default)
+
+
+def _declared(cls: type, kind: type[D]) -> dict[str, D]:
+    """The attributes of one kind in the order of the text, those of parents first; a child may replace one."""
+    found: dict[str, D] = {}
     for parent in reversed(cls.__mro__):
-        found.update(vars(parent))
-    return found
+        own = {name: v for name, v in vars(parent).items() if isinstance(v, kind)}
+        found |= dict(sorted(own.items(), key=lambda item: item[1].order))
+    return {name: v for name, v in found.items() if getattr(cls, name) is v}
 
 
 def _kept(value: Any) -> Any:

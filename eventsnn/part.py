@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from eventsnn.backends.cpu import engine
 from eventsnn.backends.cpu.block import LARGEST, Block
-from eventsnn.backends.cpu.connect import buffers, list_connections
+from eventsnn.backends.cpu.connect import Draws, buffers, list_connections
 from eventsnn.backends.cpu.exchange import LOST_PEER, WHY, Crossing
 from eventsnn.backends.cpu.memory import release, take
 from eventsnn.spec import Columns, CurrentStimulus, Equations, Layout, NetworkSpec, PoissonSource, PoissonStimulus, Slice
@@ -309,23 +309,17 @@ class Part:
 
     def weights(self, projection: int) -> dict[str, npt.NDArray[Any]]:
         """Connections whose targets live here, ordered by (post, k): pre, post, weight, delay (ms)."""
-        p = self.spec.projections[projection]
-        pieces = []
-        for b in self.blocks:
-            found = [self._connections(s, p.exponent) for s in b.strands(projection)]
-            pieces += [_merge(found)] if found else []
-        keys = ("pre", "post", "weight", "delay")
-        out = {k: np.concatenate([np.empty(0), *(x[k] for x in pieces)]) for k in keys}
-        order = np.argsort(out["post"], kind="stable")
-        whole = {"pre": np.int64, "post": np.int64}
-        return {k: v[order].astype(whole.get(k, np.float64)) for k, v in out.items()}
+        scale = 2.0 ** self.spec.projections[projection].exponent
+        found = [self._connections(d, scale) for b in self.blocks for d in b.drawn(projection)]
+        none = [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)]
+        pre, post, weight, delay = (np.concatenate(x) for x in zip(none, *found, strict=True))
+        order = np.argsort(post, kind="stable")
+        return {"pre": pre[order], "post": post[order], "weight": weight[order], "delay": delay[order]}
 
-    def _connections(self, s: Any, exponent: int) -> dict[str, npt.NDArray[Any]]:
-        total = int(s.draws.degrees.sum())
-        arrays = [np.empty(total, np.int64) for _ in range(4)]
-        n = list_connections(s.draws, buffers(s.draws), *arrays)
-        pre, post, delay, weight = (a[:n] for a in arrays)
-        return {"pre": pre, "post": post, "weight": weight * 2.0**exponent, "delay": np.round(delay * self.spec.dt, 10)}
+    def _connections(self, d: Draws, scale: float) -> list[npt.NDArray[Any]]:
+        pre, post, delay, weight = (np.empty(int(d.degrees.sum()), np.int64) for _ in range(4))
+        list_connections(d, buffers(d), pre, post, delay, weight)
+        return [pre, post, weight * scale, np.round(delay * self.spec.dt, 10)]
 
     def statistics(self) -> dict[str, object]:
         """Sizes and seconds of this part."""
@@ -360,10 +354,6 @@ def _cut(slices: Sequence[Slice], b: int, n: int) -> list[Slice]:
         if high > low:
             out.append(Slice(s.population, low, high))
     return out
-
-
-def _merge(found: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    return {k: np.concatenate([f[k] for f in found]) for k in found[0]}
 
 
 __all__ = ["CurrentStimulus", "Links", "Part", "PoissonSource", "PoissonStimulus", "Sink"]

@@ -140,15 +140,24 @@ class DaskParts:
     # ---- making actors
 
     def _submit_parts(self) -> None:
-        large = array_bytes(self._spec) > LARGE
+        descriptions = self._send()
         for rank, address in enumerate(self._addresses):
-            spec = restrict(self._spec, self._plan.layout, rank) if large else self._spec
-            sent = self._client.scatter(spec, workers=[address], hash=False, direct=self._reaches_workers() if large else None)
             key = f"eventsnn-part-{self._run}-{rank}"
             share = self._plan.shares[rank]
-            args = (self._run, key, sent, self._plan.layout, rank, share.threads, self._plan.epoch)
+            args = (self._run, key, descriptions[rank], self._plan.layout, rank, share.threads, self._plan.epoch)
             self._futures[rank] = self._pinned(address, PartActor, key, *args)
             self._parts[rank] = self._actor(PartActor, address, key)
+
+    def _send(self) -> list[Future[Any]]:
+        """The network on every worker; where it holds large arrays, each gets what it needs of it."""
+        places, layout = self._addresses, self._plan.layout
+        if array_bytes(self._spec) <= LARGE:
+            return [self._client.scatter(self._spec, workers=places, broadcast=True, hash=False)] * len(places)
+        direct = self._reaches_workers()
+        return [
+            self._client.scatter(restrict(self._spec, layout, rank), workers=[place], hash=False, direct=direct)
+            for rank, place in enumerate(places)
+        ]
 
     def _submit_populations(self) -> None:
         for rank, share in enumerate(self._plan.shares):

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from eventsnn.scheduler.engine import Progress
 from eventsnn.spec import Slice
 
-
 PACE = 0.2
 """Seconds between two reports."""
 

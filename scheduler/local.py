@@ -27,8 +27,8 @@ class LocalParts:
         self.recorded: object = None
 
     def build(self) -> None:
-        links = pairs(len(self._engines))
         columns: list[Columns] = self._each(lambda engine: engine.build())
+        links = pairs(len(self._engines))
         for engine, ends in zip(self._engines, links, strict=True):
             engine.links = ends
         self._each(lambda engine: engine.join(links[engine.rank]))

@@ -24,8 +24,8 @@ def exact(tau_m: float, tau_s: float, C: float, h: float) -> dict[str, float]:
         em, es = mp.exp(-h / tm), mp.exp(-h / ts)
         p21 = h * em / c if d == 0 else em * -mp.expm1(-h * d) / (d * c)
         p31 = em * h * h / 2 / c if d == 0 else (em * -mp.expm1(-h * d) / d - h * es) / (d * c)
-        values = {"V_m__V_m": em, "V_m__I_ex": p21, "V_m__y_ex": p31, "I_ex__I_ex": es, "I_ex__y_ex": h * es, "current": tm / c * -mp.expm1(-h / tm)}
-        return {k: float(v) for k, v in values.items()}
+        values = {"V_m__V_m": em, "V_m__I_ex": p21, "V_m__y_ex": p31, "I_ex__I_ex": es, "I_ex__y_ex": h * es}
+        return {k: float(v) for k, v in values.items()} | {"current": float(tm / c * -mp.expm1(-h / tm))}
 
 
 @pytest.mark.parametrize("near", [0.0, 1e-10, -1e-8, 1e-6, -1e-4, 1e-3, -1e-2, 1e-1])
@@ -71,7 +71,7 @@ def test_the_matrix_exponential_is_that_of_scipy(cyclic: bool):
 def test_bits_do_not_depend_on_neighbours_or_on_how_values_came():
     rng = np.random.default_rng(5)
     n = 40
-    arrays = {"tau_m": 10.0 ** rng.uniform(-1.5, 2.0, n), "tau_syn_ex": 10.0 ** rng.uniform(-1.5, 2.0, n), "C_m": rng.uniform(1.0, 300.0, n)}
+    arrays = {name: 10.0 ** rng.uniform(-1.5, 2.0, n) for name in ("tau_m", "tau_syn_ex", "C_m")}
     kernel, values = IafPscAlpha.kernel(), IafPscAlpha().values
     together = kernel.constants({**values, **arrays}, 0.1, True)
     for i in range(n):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import subprocess
@@ -36,7 +35,7 @@ GOOD = Declaration(
 )
 
 WRONG: dict[str, tuple[dict[str, object], str]] = {
-    "unknown name": ({"equations": "dV/dt = -V/tua\ndg/dt = -g"}, r"Cell.equations: 'dV/dt = -V/tua': unknown name 'tua'; did you mean 'tau'"),
+    "unknown name": ({"equations": "dV/dt = -V/tua"}, "Cell.equations: 'dV/dt = -V/tua': unknown name 'tua'; did you mean 'tau'"),
     "unknown state": ({"equations": "dU/dt = -V/tau"}, r"'U' is not a State; .*Valid: V, g"),
     "two equations": ({"equations": "dV/dt = -V\ndV/dt = -V"}, "'V' has a second equation"),
     "no derivative": ({"equations": "V = -V/tau"}, "an equation reads dx/dt = expression"),
@@ -68,7 +67,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "no states": ({"states": ()}, "declares no State"),
     "reserved": ({"params": ("tau", "V_th", "I_e", "t_ref", "exp")}, "'exp' cannot be the name"),
     "dunder": ({"params": ("tau", "V_th", "I_e", "t_ref", "a__b")}, "'a__b' cannot be the name"),
-    "kink": ({"equations": "dV/dt = abs(V) - V\ndg/dt = -g", "method": "exponential_euler", "current": None}, "use method = 'rk4'"),
+    "kink": ({"equations": "dV/dt = abs(V)", "method": "exponential_euler", "current": None}, "use method = 'rk4'"),
 }
 
 
@@ -105,12 +104,15 @@ def test_the_text_is_the_same_in_every_process():
     adex = (
         "from eventsnn.model import NeuronModel, Param, State, Receptor\n"
         "class Adex(NeuronModel):\n"
-        "    a = Param(4.0); b = Param(80.0); D = Param(2.0); g = Param(30.0); C = Param(281.0); I = Param(0.0); tw = Param(144.0)\n"
+        "    a = Param(4.0); b = Param(80.0); D = Param(2.0); g = Param(30.0); C = Param(281.0)\n"
+        "    I = Param(0.0); tw = Param(144.0)\n"
         "    v = State(-70.0); w = State(0.0)\n"
         "    equations = 'dv/dt = (-g*(v + 70) + g*D*exp((v + 50)/D) - w + I)/C; dw/dt = (a*(v + 70) - w)/tw'\n"
-        "    receptors = (Receptor('ex', 'pA', 'v += w'),); threshold = 'v >= 0'; reset = 'v = -70; w += b'; current = 'I'\n"
+        "    receptors = (Receptor('ex', 'pA', 'v += w'),); current = 'I'\n"
+        "    threshold = 'v >= 0'; reset = 'v = -70; w += b'\n"
     )
-    script = f"import sys, types; m = types.ModuleType('tests_adex'); exec({adex!r}, m.__dict__); sys.modules['tests_adex'] = m; {code}"
+    module = f"m = types.ModuleType('tests_adex'); exec({adex!r}, m.__dict__); sys.modules['tests_adex'] = m"
+    script = f"import sys, types; {module}; {code}"
     digests = {
         subprocess.run(
             [sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
@@ -121,8 +123,7 @@ def test_the_text_is_the_same_in_every_process():
 
 
 def test_the_text_does_not_depend_on_parameter_values():
-    digests = {hashlib.sha256(m.kernel().step_source(True).encode()).hexdigest() for m in (IafPscExp(), IafPscExp(E_L=0.0, tau_m=2.0))}
-    assert len(digests) == 1
+    assert IafPscExp(E_L=0.0, tau_m=2.0).kernel() is IafPscExp().kernel()
 
 
 def test_a_kernel_is_plain_data_and_needs_no_sympy_where_it_runs():
@@ -145,9 +146,10 @@ def test_a_coupled_linear_system_is_exact_while_its_potential_is_held():
     )  # fmt: skip
     kernel, p, h = generate(d), {"tau": 10.0, "a": 0.5, "V_th": 11.0, "t_ref": 3.0}, 0.5
     step, constants = plain_step(kernel), kernel.constants(p, h, False)
+    given = [np.float64(constants[n]) for n in kernel.constant_names(False)]
     V, w, refr, V_ref, w_ref, hold, fired = np.float64(0.0), np.float64(0.0), np.int32(0), 0.0, 0.0, 0, 0
     for _ in range(120):
-        V, w, refr, spike = step(V, w, refr, *(np.float64(constants[n]) for n in kernel.constant_names(False)), np.int32(constants["NREF"]))
+        V, w, refr, spike = step(V, w, refr, *given, np.int32(constants["NREF"]))
 
         def field(_: float, y: list[float], held: bool = hold > 0) -> list[float]:
             return [0.0 if held else (20.0 - y[0] - y[1]) / 10.0, (0.5 * y[0] - y[1]) / 50.0]
@@ -163,7 +165,8 @@ def test_a_coupled_linear_system_is_exact_while_its_potential_is_held():
 def test_functions_and_conditions_are_computed_as_written():
     d = replace(
         GOOD, states=("V", "g"), hold=(), refractory=None, current=None, method="rk4", receptors=(), params=("tau", "V_th"),
-        equations="dV/dt = tau*where(g > 0.5 and V < 10, tanh(g) + sqrt(g), min(abs(V), 2, g**-1.5)) + max(g, log(g + 1)); dg/dt = g*(1 - g)/(1 + exp(-V)) + pi",
+        equations="dV/dt = tau*where(g > 0.5 and V < 10, tanh(g) + sqrt(g), min(abs(V), 2, g**-1.5)) + max(g, log(g + 1))\n"
+        "dg/dt = g*(1 - g)/(1 + exp(-V)) + pi",
         threshold="V >= V_th or g > 1e3", reset="V -= V_th",
     )  # fmt: skip
     kernel = generate(d)

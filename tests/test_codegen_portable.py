@@ -28,7 +28,8 @@ def arguments(precision: str, function: str) -> np.ndarray:
     if function == "exp":
         x = np.concatenate([rng.uniform(-wide, wide, 400), rng.uniform(-1.0, 1.0, 400), [0.0]])
     else:
-        x = np.concatenate([10.0 ** rng.uniform(-30.0, 30.0, 400), rng.uniform(0.5, 2.0, 400), 1.0 + rng.uniform(-1e-4, 1e-4, 100)])
+        near = 1.0 + rng.uniform(-1e-4, 1e-4, 100)
+        x = np.concatenate([10.0 ** rng.uniform(-30.0, 30.0, 400), rng.uniform(0.5, 2.0, 400), near])
     return x.astype(precision)
 
 

@@ -20,10 +20,14 @@ def test_rules_become_plain_data():
     assert AllToAll(autapses=False).lower(TEN, TEN, True) == spec.EverySource(False)
     assert OneToOne().lower(TEN, APART, False) == spec.SameSource()
     assert FixedIndegree(4).lower(TEN, APART, False) == spec.DrawnSources(spec.FixedDegree(4), distinct=False, autapses=True)
-    assert FixedIndegree(4, False, False).lower(TEN, FIVE, True) == spec.DrawnSources(spec.FixedDegree(4), distinct=True, autapses=False)
+    assert FixedIndegree(4, False, False).lower(TEN, FIVE, True) == spec.DrawnSources(
+        spec.FixedDegree(4), distinct=True, autapses=False
+    )
     assert FixedOutdegree(3, multapses=False).lower(TEN, FIVE, True) == spec.DrawnTargets(3, distinct=True, autapses=True)
     assert FixedTotalNumber(100).lower(TEN, FIVE, True) == spec.DrawnSources(spec.TotalDegree(100), distinct=False, autapses=True)
-    assert Bernoulli(0.1, autapses=False).lower(TEN, TEN, True) == spec.DrawnSources(spec.BinomialDegree(0.1), distinct=True, autapses=False)
+    assert Bernoulli(0.1, autapses=False).lower(TEN, TEN, True) == spec.DrawnSources(
+        spec.BinomialDegree(0.1), distinct=True, autapses=False
+    )
     edges = Explicit([0, 1, 1], np.array([2, 2, 0])).lower(TEN, FIVE, False)
     assert (edges.pre.tolist(), edges.post.tolist()) == ([0, 1, 1], [2, 2, 0])
 
@@ -50,13 +54,33 @@ def test_expected_numbers_and_bounds_on_in_degrees():
 
 
 WRONG: dict[str, tuple[Callable[[], object], type[EventsnnError], str]] = {
-    "indegree": (lambda: FixedIndegree(11, multapses=False).lower(TEN, FIVE, False), ParameterError, r"FixedIndegree\(11\) from 10 sources: 11 different partners"),
-    "itself": (lambda: FixedIndegree(10, False, False).lower(TEN, TEN, True), ParameterError, "there are 9 to choose from, itself left out"),
-    "lonely": (lambda: FixedIndegree(1, autapses=False).lower(spec.Subset(0, 1), spec.Subset(0, 1), True), ParameterError, "there are none to choose"),
+    "indegree": (
+        lambda: FixedIndegree(11, multapses=False).lower(TEN, FIVE, False),
+        ParameterError,
+        r"FixedIndegree\(11\) from 10 sources: 11 different partners",
+    ),
+    "itself": (
+        lambda: FixedIndegree(10, False, False).lower(TEN, TEN, True),
+        ParameterError,
+        "there are 9 to choose from, itself left out",
+    ),
+    "lonely": (
+        lambda: FixedIndegree(1, autapses=False).lower(spec.Subset(0, 1), spec.Subset(0, 1), True),
+        ParameterError,
+        "there are none to choose",
+    ),
     "nobody": (lambda: FixedIndegree(1).lower(spec.Subset(0, 0), TEN, False), ParameterError, "none to choose"),
-    "outdegree": (lambda: FixedOutdegree(6, multapses=False).lower(TEN, FIVE, False), ParameterError, r"FixedOutdegree\(6\) to 5 targets: 6 different"),
+    "outdegree": (
+        lambda: FixedOutdegree(6, multapses=False).lower(TEN, FIVE, False),
+        ParameterError,
+        r"FixedOutdegree\(6\) to 5 targets: 6 different",
+    ),
     "total": (lambda: FixedTotalNumber(3).lower(spec.Subset(0, 0), TEN, False), ParameterError, "none to choose"),
-    "multapses": (lambda: FixedTotalNumber(3, multapses=False), ParameterError, "multapses=False isn't available for this rule, as in NEST"),
+    "multapses": (
+        lambda: FixedTotalNumber(3, multapses=False),
+        ParameterError,
+        "multapses=False isn't available for this rule, as in NEST",
+    ),
     "autapses": (lambda: FixedTotalNumber(3, autapses=False), ParameterError, "autapses=False isn't available"),
     "sizes": (lambda: OneToOne().lower(TEN, FIVE, False), ShapeError, "10 sources but 5 targets"),
     "negative": (lambda: FixedIndegree(-1), ParameterError, "indegree must be >= 0, not -1"),
@@ -68,14 +92,18 @@ WRONG: dict[str, tuple[Callable[[], object], type[EventsnnError], str]] = {
     "pairs": (lambda: Explicit([0, 1], [0]), ShapeError, "2 sources but 1 targets"),
     "matrix": (lambda: Explicit([[0, 1]], [0]), ShapeError, "list of positions"),
     "floats": (lambda: Explicit([0.5], [0]), KindError, "whole numbers"),
-    "outside": (lambda: Explicit([0, 10], [0, 1]).lower(TEN, FIVE, False), ParameterError, r"pre holds 10, but that side has 10 neurons \(0 to 9\)"),
+    "outside": (
+        lambda: Explicit([0, 10], [0, 1]).lower(TEN, FIVE, False),
+        ParameterError,
+        r"pre holds 10, but that side has 10 neurons \(0 to 9\)",
+    ),
     "below": (lambda: Explicit([0], [-1]).lower(TEN, FIVE, False), ParameterError, "post holds -1"),
     "typo": (lambda: FixedIndegree(indegre=3), UnknownName, "FixedIndegree has no argument 'indegre'; did you mean 'indegree'"),
     "missing": (lambda: FixedIndegree(), KindError, "missing a required argument: 'indegree'"),
     "delay": (lambda: Static(weight=1.0), KindError, "missing a required argument: 'delay'"),
     "position": (lambda: Static(1.0, 2.0), KindError, "too many positional arguments"),
     "weigth": (lambda: Static(weigth=1.0, delay=1.0), UnknownName, "did you mean 'weight'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

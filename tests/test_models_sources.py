@@ -90,9 +90,14 @@ def test_a_step_current_acts_per_time_or_per_neuron():
     assert StepCurrent([5.0], [1.0]).pulse("pA", "x") is None
 
 
+CROWD = SpikeTrain([0.1] * 256, [0] * 256)
 WRONG: dict[str, tuple[Callable[[], object], type[EventsnnError], str]] = {
     "rate missing": (lambda: Poisson(), KindError, r"Poisson needs rate: Poisson\(rate=...\)"),
-    "rate negative": (lambda: Poisson(-1.0).dynamics(1, 0.1, {"rate": -1.0}, KEY), ParameterError, "rate must be >= 0 Hz, not -1"),
+    "rate negative": (
+        lambda: Poisson(-1.0).dynamics(1, 0.1, {"rate": -1.0}, KEY),
+        ParameterError,
+        "rate must be >= 0 Hz, not -1",
+    ),
     "rate too high": (lambda: Poisson(1e7).dynamics(1, 0.1, {"rate": 1e7}, KEY), ParameterError, "1000 spikes per step"),
     "typo": (lambda: Poisson(rat=1.0), UnknownName, "Poisson has no parameter or state 'rat'; did you mean 'rate'"),
     "lengths": (lambda: train(times=[0.1, 0.2], ids=[0]), ShapeError, "2 times but 1 ids"),
@@ -102,7 +107,7 @@ WRONG: dict[str, tuple[Callable[[], object], type[EventsnnError], str]] = {
     "text": (lambda: train(times=["a"], ids=[0]), KindError, "times must be numbers"),
     "nan": (lambda: train(times=[float("nan")], ids=[0]), ParameterError, "times must be finite"),
     "scalar": (lambda: train(times=1.0, ids=0), ShapeError, "times must be a list"),
-    "crowd": (lambda: SpikeTrain([0.1] * 256, [0] * 256).multiplicity(1, 0.1, SpikeTrain([0.1] * 256, [0] * 256).values), ParameterError, "256 spikes"),
+    "crowd": (lambda: SpikeTrain([0.1], [0]).multiplicity(1, 0.1, CROWD.values), ParameterError, "256 spikes"),
     "ids missing": (lambda: SpikeTrain([1.0]), KindError, "SpikeTrain needs ids"),
     "weights": (lambda: PoissonInput(1.0, [1.0, 2.0]).pulse("pA", "weight"), ShapeError, "weight has shape"),
     "drawn weight": (lambda: PoissonInput(1.0, Uniform(0.0, 1.0)).pulse("pA", "weight"), KindError, "weight must be one number"),
@@ -110,13 +115,21 @@ WRONG: dict[str, tuple[Callable[[], object], type[EventsnnError], str]] = {
     "input shape": (lambda: PoissonInput([1.0, 2.0], 1.0).lower(target()), ShapeError, "rate has shape"),
     "input typo": (lambda: PoissonInput(rate=1.0, wieght=1.0), UnknownName, "did you mean 'weight'"),
     "descending": (lambda: StepCurrent([2.0, 1.0], [0.0, 0.0]).lower(target()), ParameterError, "2 ms is followed by 1 ms"),
-    "off the grid": (lambda: StepCurrent([0.05], [0.0]).lower(target()), ParameterError, "0.05 ms is not a multiple of dt = 0.1 ms"),
+    "off the grid": (
+        lambda: StepCurrent([0.05], [0.0]).lower(target()),
+        ParameterError,
+        "0.05 ms is not a multiple of dt = 0.1 ms",
+    ),
     "before 0": (lambda: StepCurrent([-1.0], [0.0]).lower(target()), ParameterError, "times must be >= 0 ms, not -1"),
-    "values": (lambda: StepCurrent([1.0], [0.0, 1.0]).lower(target()), ShapeError, r"shape \(2,\); give 1 values, one per time, or shape \(1, 3\)"),
+    "values": (
+        lambda: StepCurrent([1.0], [0.0, 1.0]).lower(target()),
+        ShapeError,
+        r"give 1 values, one per time, or shape \(1, 3\)",
+    ),
     "no times": (lambda: StepCurrent([], []).lower(target()), ShapeError, "at least one time"),
     "inf": (lambda: StepCurrent([1.0], [float("inf")]).lower(target()), ParameterError, "values must be finite"),
     "words": (lambda: StepCurrent([1.0], ["a"]).lower(target()), KindError, "values must be numbers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

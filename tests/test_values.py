@@ -130,7 +130,8 @@ def test_tables_are_the_same_in_another_process():
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [(3, 3.0), (np.float32(0.5), 0.5), (Constant(2.0) * 3.0, 6.0), (Normal(1.5, 0.0), 1.5), (Uniform(2.0, 2.0), 2.0)]
+    ("given", "expected"),
+    [(3, 3.0), (np.float32(0.5), 0.5), (Constant(2.0) * 3.0, 6.0), (Normal(1.5, 0.0), 1.5), (Uniform(2.0, 2.0), 2.0)],
 )
 def test_numbers_and_constants_become_one_number(given: object, expected: float):
     assert as_value(given, 10, "mV", "V_m") == spec.Fixed(expected)

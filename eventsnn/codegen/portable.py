@@ -6,7 +6,7 @@ beyond the reading of bits. exp saturates at its ends instead of giving 0 or inf
 
 from __future__ import annotations
 
-EXP64 = '''
+EXP64 = """
 def exp(x):
     x = min(max(x, F(-708.0)), F(709.0))
     t = fma(x, F(1.4426950408889634), F(6755399441055744.0))
@@ -28,9 +28,9 @@ def exp(x):
     y = fma(mul(r, r), p, r) + F(1.0)
     bits = (F(t).view(np.int64) + np.int64(1023)) << np.int64(52)
     return mul(y, np.int64(bits).view(np.float64))
-'''
+"""
 
-EXP32 = '''
+EXP32 = """
 def exp(x):
     x = min(max(x, F(-87.0)), F(88.0))
     t = fma(x, F(1.4426950408889634), F(12582912.0))
@@ -46,11 +46,11 @@ def exp(x):
     y = fma(mul(r, r), p, r) + F(1.0)
     bits = (F(t).view(np.int32) + np.int32(127)) << np.int32(23)
     return mul(y, np.int32(bits).view(np.float32))
-'''
+"""
 
 # log(x) = k ln 2 + log(1 + f), s = f/(2 + f): the reduction and the coefficients of fdlibm (Sun Microsystems, 1993) and of its
 # single-precision form (FreeBSD).
-LOG64 = '''
+LOG64 = """
 def log(x):
     k = (F(x).view(np.int64) - np.int64(4604544271217802189)) >> np.int64(52)
     f = np.int64(F(x).view(np.int64) - (k << np.int64(52))).view(np.float64) - F(1.0)
@@ -68,9 +68,9 @@ def log(x):
     y = fma(n, F(0.6931471803691238), f - (h - y))
     y = x if x > F(1.7976931348623157e308) else y
     return y if x > F(0.0) else (F(-np.inf) if x == F(0.0) else F(np.nan))
-'''
+"""
 
-LOG32 = '''
+LOG32 = """
 def log(x):
     k = (F(x).view(np.int32) - np.int32(1060439283)) >> np.int32(23)
     f = np.int32(F(x).view(np.int32) - (k << np.int32(23))).view(np.float32) - F(1.0)
@@ -85,7 +85,7 @@ def log(x):
     y = fma(n, F(0.69313812256), f - (h - y))
     y = x if x > F(3.4028234663852886e38) else y
     return y if x > F(0.0) else (F(-np.inf) if x == F(0.0) else F(np.nan))
-'''
+"""
 
 EXP_SOURCE = {"float64": EXP64, "float32": EXP32}
 LOG_SOURCE = {"float64": LOG64, "float32": LOG32}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu import delivery, drive
+from eventsnn.backends.cpu.connect import ANY, Draws
 from eventsnn.backends.cpu.emission import EMIT, SAMPLE
 from eventsnn.backends.cpu.memory import release
 from eventsnn.backends.cpu.neurons import Member, Neurons
@@ -91,6 +92,10 @@ class Block:
 
     def strands(self, projection: int) -> list[Strand]:
         return list(strands(self.spec, projection, self.targets(projection), self.overrides.get(projection)))
+
+    def drawn(self, projection: int) -> list[Draws]:
+        """The projection's connections into this block, both signs together."""
+        return [s.draws._replace(sign=ANY) for s in self.strands(projection)[:1]]
 
     def build(self) -> None:
         """Draw the incoming synapses. Takes seconds on large networks; releases the GIL."""
@@ -183,7 +188,10 @@ class Block:
                 piece = total[where[0] : where[-1] + 1]
                 operations += [*draw, Operation(drive.ADD_COUNTS[receptor.wide], len(ids), counts, piece, stimulus.weight)]
             else:
-                operations += [*draw, Operation(drive.ADD_COUNTS_AT[receptor.wide], len(ids), counts, total, stimulus.weight, where)]
+                n = counts.shape[1]
+                pick = np.arange(n) if n == len(ids) else ids - ids[0]
+                args = (len(ids), counts, total, stimulus.weight, where, n, pick)
+                operations += [*draw, Operation(drive.ADD_COUNTS_AT[receptor.wide], *args)]
         return operations
 
     # ---- recordings

@@ -105,13 +105,14 @@ def _add_counts(accumulator):  # type: ignore[no-untyped-def]
 
 def _add_counts_at(accumulator):  # type: ignore[no-untyped-def]
     def add(args, step):  # type: ignore[no-untyped-def]
-        a = carray(pointer(args, np.int64), 5)
-        counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
+        a = carray(pointer(args, np.int64), 7)
+        counts = carray(pointer(a[1], np.uint16), (4, a[5]))[step & 3]
         total = carray(pointer(a[2], accumulator), 65536)
         weight = accumulator(a[3])
         where = carray(pointer(a[4], np.int64), a[0])
+        pick = carray(pointer(a[6], np.int64), a[0])
         for i in range(a[0]):
-            total[where[i]] += accumulator(counts[i]) * weight
+            total[where[i]] += accumulator(counts[pick[i]]) * weight
         return 0
 
     return add
@@ -189,7 +190,7 @@ DRAW_EACH = Code(draw_each, error_model="numpy")
 ADD_COUNTS = {False: Code(_add_counts(np.int32)), True: Code(_add_counts(np.int64))}
 """By width of the accumulator: (n, counts, accumulator, weight)"""
 ADD_COUNTS_AT = {False: Code(_add_counts_at(np.int32)), True: Code(_add_counts_at(np.int64))}
-"""By width of the accumulator: (n, counts, accumulator, weight, positions)"""
+"""By width of the accumulator: (n, counts, accumulator, weight, positions, number of counts, which of them)"""
 EMIT_COUNTS = Code(emit_counts)
 EMIT_GIVEN = Code(emit_given)
 RELAY = Code(relay)

@@ -34,8 +34,11 @@ def thresholds(mean: float) -> npt.NDArray[np.uint32]:
 def counts_operation(
     mean: float | npt.NDArray[np.float64], ids: npt.NDArray[np.int64], key: Key, clock: npt.NDArray[np.int64]
 ) -> tuple[list[Operation], npt.NDArray[np.uint16]]:
-    """Draw counts of a mean per step (one, or one per neuron) for neurons of these indices; and where the counts of four steps lie."""
-    n = len(ids)
+    """Draw counts of a mean per step, and where the counts of four steps lie.
+
+    One mean: for every index from ids[0] to ids[-1], so that a neuron draws the same whoever else was selected. A mean per neuron: for ids.
+    """
+    n = len(ids) if isinstance(mean, np.ndarray) else int(ids[-1] - ids[0]) + 1
     counts = np.zeros((4, n), np.uint16)
     if isinstance(mean, np.ndarray):
         parts = np.maximum(1, np.ceil(mean / TABLE_MEAN)).astype(np.int64)
