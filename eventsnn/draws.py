@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import singledispatch
 from hashlib import blake2b
 
@@ -30,26 +29,26 @@ def philox(c0: Ints, c1: int, c2: int, c3: int, key: Key) -> npt.NDArray[np.uint
 
 
 @singledispatch
-def per_neuron(value: Value, key: Key, name: str, ids: Ints, position: Callable[[Ints], Ints] | None = None) -> float | Floats:
+def per_neuron(value: Value, key: Key, name: str, ids: Ints, positions: Ints | None = None) -> float | Floats:
     """The value of each neuron of `ids`: one number where all share it, else shape (len(ids),).
 
-    `position` maps ids to places in a Given array (the identity by default).
+    `positions`: places of ids in a Given array (the ids themselves by default).
     """
     raise TypeError(f"{name}: no rule for a value of type {type(value).__name__}")
 
 
 @per_neuron.register
-def _(value: Fixed, key: Key, name: str, ids: Ints, position: Callable[[Ints], Ints] | None = None) -> float | Floats:
+def _(value: Fixed, key: Key, name: str, ids: Ints, positions: Ints | None = None) -> float | Floats:
     return float(value.value)
 
 
 @per_neuron.register
-def _(value: Given, key: Key, name: str, ids: Ints, position: Callable[[Ints], Ints] | None = None) -> float | Floats:
-    return value.values[ids if position is None else position(ids)]
+def _(value: Given, key: Key, name: str, ids: Ints, positions: Ints | None = None) -> float | Floats:
+    return value.values[ids if positions is None else positions]
 
 
 @per_neuron.register
-def _(value: Drawn, key: Key, name: str, ids: Ints, position: Callable[[Ints], Ints] | None = None) -> float | Floats:
+def _(value: Drawn, key: Key, name: str, ids: Ints, positions: Ints | None = None) -> float | Floats:
     ordinal = int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little")
     words = [philox(ids, ordinal, t // 4, 0, key)[:, t % 4] for t in range(len(value.tables))]
     return sample(value, np.stack(words, axis=1))

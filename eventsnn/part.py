@@ -143,7 +143,10 @@ class Part:
             lists = (self._producers[0, 1 + b], self._producers[1, 1 + b])
             self._programs.append(block.step_program(lists, self._parities[b : b + 1], self._logs[b], self.step))
         self._pushes = [b.push_program() for b in self.blocks]
-        rows = [(p.rows.ctypes.data, len(p.rows), s.rows.ctypes.data, len(s.rows)) for p, s in zip(self._pushes, self._programs, strict=True)]
+        rows = [
+            (p.rows.ctypes.data, len(p.rows), s.rows.ctypes.data, len(s.rows))
+            for p, s in zip(self._pushes, self._programs, strict=True)
+        ]
         self._table = np.array(rows, np.int64)
         self._stale = False
 
@@ -212,7 +215,9 @@ class Part:
             if r.what == "spikes":
                 first = self.spec.populations[r.population].first
                 s = r.subset
-                low, high = (s.start, s.stop) if s.ids is None else ((int(s.ids[0]), int(s.ids[-1]) + 1) if len(s.ids) else (0, 0))
+                low, high = (
+                    (s.start, s.stop) if s.ids is None else ((int(s.ids[0]), int(s.ids[-1]) + 1) if len(s.ids) else (0, 0))
+                )
                 out.append((k, first, first + low, first + high, None if s.ids is None else s.ids))
         return out  # type: ignore[return-value]
 
@@ -327,7 +332,14 @@ class Part:
         nbytes = sum(b.nbytes() for b in self.blocks)
         stored = sum(t.nbytes for b in self.blocks for t in b.tables)
         seconds = {f"seconds_{k}": v for k, v in self._seconds.items()}
-        return {"synapses": synapses, "bytes": nbytes, "synapse_bytes": stored, "threads": self.threads, "spikes": self.spikes, **seconds}
+        return {
+            "synapses": synapses,
+            "bytes": nbytes,
+            "synapse_bytes": stored,
+            "threads": self.threads,
+            "spikes": self.spikes,
+            **seconds,
+        }
 
     def close(self) -> None:
         """Stop the threads, close the links, give memory back."""

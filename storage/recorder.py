@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.spec import RecordingSpec
+from eventsnn.spec import Columns, RecordingSpec
 from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreError, StoreUnusable
-from eventsnn.storage.states import Columns
 from eventsnn.storage.targets import Target, prepare, resolve
 from eventsnn.storage.writer import StoreWriter
 

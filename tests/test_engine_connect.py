@@ -25,7 +25,9 @@ from eventsnn.models import (
 )
 
 
-def edges(rule: Any, n_pre: int, n_post: int, same: bool = False, seed: int = 1, threads: int | None = None, **synapse: Any) -> dict[str, Any]:
+def edges(
+    rule: Any, n_pre: int, n_post: int, same: bool = False, seed: int = 1, threads: int | None = None, **synapse: Any
+) -> dict[str, Any]:
     """The connections of one projection."""
     net = snn.Network(seed=seed, dt=0.1)
     pre = net.population("pre", n_pre, IafPscExp())
@@ -76,7 +78,9 @@ def uniform_p(t: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    "rule", [FixedIndegree(200), FixedOutdegree(200), FixedTotalNumber(20000), FixedIndegree(50, multapses=False), Bernoulli(0.3)], ids=str
+    "rule",
+    [FixedIndegree(200), FixedOutdegree(200), FixedTotalNumber(20000), FixedIndegree(50, multapses=False), Bernoulli(0.3)],
+    ids=str,
 )
 def test_every_pair_is_equally_likely(rule: Any) -> None:
     """Chi-square over many seeds: p values of a uniform draw are uniform (Kolmogorov-Smirnov)."""
@@ -124,7 +128,13 @@ def test_binomial_draws_have_the_binomial_distribution() -> None:
 
 
 def test_drawn_weights_and_delays_follow_their_distributions() -> None:
-    e = edges(FixedIndegree(500), 200, 400, weight=snn.Normal(87.8, 8.78).truncate(0.0, None), delay=snn.Normal(1.5, 0.75).truncate(0.05, None))
+    e = edges(
+        FixedIndegree(500),
+        200,
+        400,
+        weight=snn.Normal(87.8, 8.78).truncate(0.0, None),
+        delay=snn.Normal(1.5, 0.75).truncate(0.05, None),
+    )
     assert abs(e["weight"].mean() - 87.8) < 4 * 8.78 / np.sqrt(2e5)
     assert stats.kstest(e["weight"], "norm", args=(87.8, 8.78)).pvalue > 1e-4
     assert e["delay"].min() == 0.1
@@ -224,7 +234,9 @@ def test_parrots_repeat_every_spike_with_its_multiplicity() -> None:
     with snn.Simulation(net) as sim:
         sim.run(20.0)
         run = snn.open(sim)
-    trains = {name: np.stack([run[f"{name}/spikes"][x].values for x in ("tick", "neuron")]) for name in ("source", "parrot", "echo")}
+    trains = {
+        name: np.stack([run[f"{name}/spikes"][x].values for x in ("tick", "neuron")]) for name in ("source", "parrot", "echo")
+    }
     assert (np.unique(trains["source"], axis=1, return_counts=True)[1] > 1).any()
     for name, late in (("parrot", 10), ("echo", 15)):
         expected = trains["source"][:, trains["source"][0] + late <= 200] + [[late], [0]]

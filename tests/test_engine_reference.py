@@ -90,7 +90,18 @@ def test_spikes_under_a_constant_current(kind: str, current: float, data: Path) 
     assert np.allclose(found, expected, atol=1e-9) and len(found) == len(expected)
 
 
-MINDELAY = {1: -70.0, 2: -70.0, 3: -66.55725, 4: -63.07837, 5: -59.93054, 6: -57.08227, 7: -70.0, 8: -70.0, 9: -69.60199, 10: -65.83337}
+MINDELAY = {
+    1: -70.0,
+    2: -70.0,
+    3: -66.55725,
+    4: -63.07837,
+    5: -59.93054,
+    6: -57.08227,
+    7: -70.0,
+    8: -70.0,
+    9: -69.60199,
+    10: -65.83337,
+}
 """V_m at full ms of NEST's test_iaf_psc_alpha_mindelay: a generator of 1000 pA with delay 2 ms, whose
 current NEST hands on one step late: it acts from 2.1 ms."""
 

@@ -84,7 +84,11 @@ def test_injected_spikes_are_emitted_at_their_time_and_arrive_after_their_delay(
     arrived = sim["exc"][:20].get("I_ex")
     sim.run(2.5)
     spikes = snn.open(sim)["par/spikes"].to_dataset()
-    assert list(zip(spikes["time"].values.tolist(), spikes["neuron"].values.tolist(), strict=True)) == [(1.5, 3), (2.0, 4), (2.0, 19)]
+    assert list(zip(spikes["time"].values.tolist(), spikes["neuron"].values.tolist(), strict=True)) == [
+        (1.5, 3),
+        (2.0, 4),
+        (2.0, 19),
+    ]
     assert before[3] == 0.0
     assert arrived[3] == pytest.approx(1000.0, rel=1e-4)
     assert sim["par"].counts().tolist() == [1 if k in (3, 4, 19) else 0 for k in range(20)]

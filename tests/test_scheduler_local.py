@@ -120,7 +120,9 @@ def test_what_a_part_needs_of_given_edges_gives_the_same_run(monkeypatch: pytest
     def net() -> snn.Network:
         net = snn.Network(seed=1, dt=0.1)
         exc = net.population("exc", 600, IafPscExp(), V_m=snn.Uniform(-70.0, -55.0))
-        src = net.population("src", 600, SpikeTrain(times=np.round(rng2.integers(1, 400, 3000) * 0.1, 1), ids=rng2.integers(0, 600, 3000)))
+        src = net.population(
+            "src", 600, SpikeTrain(times=np.round(rng2.integers(1, 400, 3000) * 0.1, 1), ids=rng2.integers(0, 600, 3000))
+        )
         net.connect(exc >> exc, Explicit(pre, post), Static(weight=rng2.normal(20.0, 5.0, 20_000), delay=snn.Uniform(0.5, 3.0)))
         net.connect(src >> exc, Explicit(pre, post), Static(weight=150.0, delay=1.0))
         net.record(exc, "spikes")
@@ -140,7 +142,9 @@ def test_what_a_part_needs_of_given_edges_gives_the_same_run(monkeypatch: pytest
         with snn.Simulation(whole_net, parts=3) as sim:
             sim.run(60.0)
             data = snn.open(sim)["exc/spikes"].to_dataset()
-            runs.append((data["tick"].values, data["neuron"].values, sim["exc"].get("V_m"), *sim["exc_to_exc"].weights().values()))
+            runs.append(
+                (data["tick"].values, data["neuron"].values, sim["exc"].get("V_m"), *sim["exc_to_exc"].weights().values())
+            )
     assert len(runs[0][0]) > 100
     for plain, cut in zip(*runs, strict=True):
         np.testing.assert_array_equal(plain, cut)

@@ -18,13 +18,12 @@ import pytest
 import xarray as xr
 from zarr.storage import MemoryStore
 
-from eventsnn.spec import RecordingSpec, Subset
+from eventsnn.spec import Columns, RecordingSpec, Subset
 from eventsnn.storage import recorder as recorder_module
 from eventsnn.storage.clock import block_ends, blocks_until, times
 from eventsnn.storage.errors import StoreError
 from eventsnn.storage.recorder import Recorder
 from eventsnn.storage.results import open_run
-from eventsnn.storage.states import Columns
 
 DT = 0.1
 NEURONS = 300

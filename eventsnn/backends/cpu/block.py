@@ -68,7 +68,7 @@ class Block:
                 for m in self.neurons.members:
                     at, ids = s.subset.within(m.slice.start, m.slice.stop)
                     if m.slice.population == s.population and len(ids):
-                        self.rates[k, m.slice.start] = per_neuron(s.rate, s.key, "rate", ids, lambda i, a=at, j=ids: a + i - j[0])
+                        self.rates[k, m.slice.start] = per_neuron(s.rate, s.key, "rate", ids, np.arange(at, at + len(ids)))
         for recording in spec.recordings:
             if recording.what == "spikes":
                 for m in self.neurons.members:
@@ -111,7 +111,9 @@ class Block:
             base += population.size
         self.tables = []
         for kind, members in kinds_of(found):
-            self.tables.append(build_table(kind, members, [self.spec.projections[s.projection].pre for s in members], bases, sizes))
+            self.tables.append(
+                build_table(kind, members, [self.spec.projections[s.projection].pre for s in members], bases, sizes)
+            )
         if not self.pending:
             self.pending = [Pending(t, self.neurons.n) for t in self.tables]
 
@@ -141,7 +143,16 @@ class Block:
         rows = len(t.first) - 1
         head = (self.spec.size, rows)
         if p.ring is not None:
-            tail = (self.row_of, t.first, t.targets, t.weights, t.delays, self.neurons.n, 0 if t.kind.bits == 0 else t.kind.value, p.ring)
+            tail = (
+                self.row_of,
+                t.first,
+                t.targets,
+                t.weights,
+                t.delays,
+                self.neurons.n,
+                0 if t.kind.bits == 0 else t.kind.value,
+                p.ring,
+            )
             return Operation(delivery.PUSH_ROWS[t.kind.wide], *head, t.synapses, p.size - 1, *tail)
         return Operation(
             delivery.PUSH_SEGMENTS, *head, len(t.segments) - 1, p.size - 1, self.row_of, t.first, t.segments, p.calendar
@@ -197,7 +208,9 @@ class Block:
     # ---- recordings
 
     def _samplers(self) -> list[Sampler]:
-        return [s for k, r in enumerate(self.spec.recordings) if r.what != "spikes" for s in [self._sampler(k, r)] if s is not None]
+        return [
+            s for k, r in enumerate(self.spec.recordings) if r.what != "spikes" for s in [self._sampler(k, r)] if s is not None
+        ]
 
     def _sampler(self, k: int, r: RecordingSpec) -> Sampler | None:
         columns, where = [], []

@@ -226,7 +226,15 @@ def buffers(d: Draws) -> tuple[Any, ...]:
     most = int(d.degrees.max(initial=0))
     i8, u4 = np.int64, np.uint32
     seen = np.zeros(d.n // 64 + 1, np.uint64)
-    return (seen, np.empty(most, i8), np.empty(most, u4), np.empty(most, u4), np.empty(most), np.empty(most, i8), np.empty(most, i8))
+    return (
+        seen,
+        np.empty(most, i8),
+        np.empty(most, u4),
+        np.empty(most, u4),
+        np.empty(most),
+        np.empty(most, i8),
+        np.empty(most, i8),
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -279,4 +287,18 @@ def list_connections(d, scratch, sources_out, posts_out, delays_out, weights_out
     return at
 
 
-__all__ = ["ALL", "ANY", "DISTINCT", "LISTED", "NEGATIVE", "POSITIVE", "RANDOM", "SAME", "Draws", "Given", "Law", "buffers", "law"]
+__all__ = [
+    "ALL",
+    "ANY",
+    "DISTINCT",
+    "LISTED",
+    "NEGATIVE",
+    "POSITIVE",
+    "RANDOM",
+    "SAME",
+    "Draws",
+    "Given",
+    "Law",
+    "buffers",
+    "law",
+]

@@ -22,7 +22,7 @@ S16 = np.uint32(16)
 LOW = np.uint64(0xFFFFFFFF)
 
 
-def push_segments(args, producers):  # type: ignore[no-untyped-def]
+def push_segments(args, producers):
     """Arguments: rows of sources, first segment of each row, delays, starts, calendar, its mask, number of sources."""
     a = carray(pointer(args, np.int64), 8)
     n_sources, n_rows, n_segments, mask = a[0], a[1], a[2], a[3]
@@ -64,8 +64,8 @@ def push_segments(args, producers):  # type: ignore[no-untyped-def]
     return 0
 
 
-def _deliver16(accumulator):  # type: ignore[no-untyped-def]
-    def deliver(args, step):  # type: ignore[no-untyped-def]
+def _deliver16(accumulator):
+    def deliver(args, step):
         a = carray(pointer(args, np.int64), 6)
         slot = carray(pointer(a[0], np.int64), (a[1] + 1, 3))[step & a[1]]
         n = slot[COUNT]
@@ -90,8 +90,8 @@ def _deliver16(accumulator):  # type: ignore[no-untyped-def]
     return deliver
 
 
-def _deliver_constant(accumulator):  # type: ignore[no-untyped-def]
-    def deliver(args, step):  # type: ignore[no-untyped-def]
+def _deliver_constant(accumulator):
+    def deliver(args, step):
         a = carray(pointer(args, np.int64), 6)
         slot = carray(pointer(a[0], np.int64), (a[1] + 1, 3))[step & a[1]]
         n = slot[COUNT]
@@ -115,8 +115,8 @@ def _deliver_constant(accumulator):  # type: ignore[no-untyped-def]
     return deliver
 
 
-def _deliver32(accumulator):  # type: ignore[no-untyped-def]
-    def deliver(args, step):  # type: ignore[no-untyped-def]
+def _deliver32(accumulator):
+    def deliver(args, step):
         a = carray(pointer(args, np.int64), 7)
         slot = carray(pointer(a[0], np.int64), (a[1] + 1, 3))[step & a[1]]
         n = slot[COUNT]
@@ -142,8 +142,8 @@ def _deliver32(accumulator):  # type: ignore[no-untyped-def]
     return deliver
 
 
-def _push_rows(accumulator):  # type: ignore[no-untyped-def]
-    def push(args, producers):  # type: ignore[no-untyped-def]
+def _push_rows(accumulator):
+    def push(args, producers):
         a = carray(pointer(args, np.int64), 12)
         n_sources, n_rows, n_synapses, mask, n, shift = a[0], a[1], a[2], a[3], a[9], accumulator(a[10])
         row_of = carray(pointer(a[4], np.int32), n_sources)
@@ -168,8 +168,8 @@ def _push_rows(accumulator):  # type: ignore[no-untyped-def]
     return push
 
 
-def _drain_ring(accumulator):  # type: ignore[no-untyped-def]
-    def drain(args, step):  # type: ignore[no-untyped-def]
+def _drain_ring(accumulator):
+    def drain(args, step):
         a = carray(pointer(args, np.int64), 4)
         row = carray(pointer(a[0], accumulator), (a[1] + 1, a[2]))[step & a[1]]
         total = carray(pointer(a[3], accumulator), a[2])

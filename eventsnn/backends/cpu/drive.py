@@ -14,10 +14,10 @@ from eventsnn.backends.cpu.operation import Code
 from eventsnn.backends.cpu.philox import philox
 
 
-def _draw_table(size):  # type: ignore[no-untyped-def]
+def _draw_table(size):
     """Counts of four steps for neighbours of one rate, by `size` thresholds held in registers."""
 
-    def draw(args, step):  # type: ignore[no-untyped-def]
+    def draw(args, step):
         a = carray(pointer(args, np.int64), 9)
         clock = carray(pointer(a[8], np.int64), 1)
         if (step & 3) != 0 and step != clock[0]:
@@ -40,10 +40,10 @@ def _draw_table(size):  # type: ignore[no-untyped-def]
                     n2 = np.uint32(0)
                     n3 = np.uint32(0)
                     for k in range(size):
-                        n0 += np.uint32(w0 >= t[k])
-                        n1 += np.uint32(w1 >= t[k])
-                        n2 += np.uint32(w2 >= t[k])
-                        n3 += np.uint32(w3 >= t[k])
+                        n0 += np.uint32(w0 > t[k])
+                        n1 += np.uint32(w1 > t[k])
+                        n2 += np.uint32(w2 > t[k])
+                        n3 += np.uint32(w3 > t[k])
                     r0[i] = n0 if clear else r0[i] + n0
                     r1[i] = n1 if clear else r1[i] + n1
                     r2[i] = n2 if clear else r2[i] + n2
@@ -53,7 +53,7 @@ def _draw_table(size):  # type: ignore[no-untyped-def]
     return draw
 
 
-def draw_each(args, step):  # type: ignore[no-untyped-def]
+def draw_each(args, step):
     """Counts of four steps where every neuron has its own mean.
 
     Arguments: n, ids, means of one part, exp(-mean) of one part, parts, key, counts, clock. Inversion by sequential search.
@@ -74,9 +74,7 @@ def draw_each(args, step):  # type: ignore[no-untyped-def]
         for q in range(4):
             counts[q, i] = 0
         for part in range(parts[i]):
-            words[0], words[1], words[2], words[3] = philox(
-                ids[i], np.uint32(step >> 2), np.uint32(part), np.uint32(0), k0, k1
-            )
+            words[0], words[1], words[2], words[3] = philox(ids[i], np.uint32(step >> 2), np.uint32(part), np.uint32(0), k0, k1)
             for q in range(4):
                 u = (np.float64(words[q]) + 0.5) * (1.0 / 4294967296.0)
                 p = zeros[i]
@@ -90,8 +88,8 @@ def draw_each(args, step):  # type: ignore[no-untyped-def]
     return 0
 
 
-def _add_counts(accumulator):  # type: ignore[no-untyped-def]
-    def add(args, step):  # type: ignore[no-untyped-def]
+def _add_counts(accumulator):
+    def add(args, step):
         a = carray(pointer(args, np.int64), 4)
         counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
         total = carray(pointer(a[2], accumulator), a[0])
@@ -103,8 +101,8 @@ def _add_counts(accumulator):  # type: ignore[no-untyped-def]
     return add
 
 
-def _add_counts_at(accumulator):  # type: ignore[no-untyped-def]
-    def add(args, step):  # type: ignore[no-untyped-def]
+def _add_counts_at(accumulator):
+    def add(args, step):
         a = carray(pointer(args, np.int64), 7)
         counts = carray(pointer(a[1], np.uint16), (4, a[5]))[step & 3]
         total = carray(pointer(a[2], accumulator), 65536)
@@ -118,7 +116,7 @@ def _add_counts_at(accumulator):  # type: ignore[no-untyped-def]
     return add
 
 
-def emit_counts(args, step):  # type: ignore[no-untyped-def]
+def emit_counts(args, step):
     """Spikes of Poisson neurons. Arguments: n, counts, flags."""
     a = carray(pointer(args, np.int64), 3)
     counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
@@ -128,7 +126,7 @@ def emit_counts(args, step):  # type: ignore[no-untyped-def]
     return 0
 
 
-def emit_given(args, step):  # type: ignore[no-untyped-def]
+def emit_given(args, step):
     """Spikes given beforehand. Arguments: cursor, n, steps (ascending), positions, flags."""
     a = carray(pointer(args, np.int64), 5)
     cursor = carray(pointer(a[0], np.int64), 1)
@@ -144,7 +142,7 @@ def emit_given(args, step):  # type: ignore[no-untyped-def]
     return 0
 
 
-def relay(args, step):  # type: ignore[no-untyped-def]
+def relay(args, step):
     """A parrot emits what arrived. Arguments: n, accumulator (int32), flags."""
     a = carray(pointer(args, np.int64), 3)
     total = carray(pointer(a[1], np.int32), a[0])
@@ -155,8 +153,8 @@ def relay(args, step):  # type: ignore[no-untyped-def]
     return 0
 
 
-def _clear_current(real):  # type: ignore[no-untyped-def]
-    def clear(args, step):  # type: ignore[no-untyped-def]
+def _clear_current(real):
+    def clear(args, step):
         a = carray(pointer(args, np.int64), 2)
         current = carray(pointer(a[1], real), a[0])
         for i in range(a[0]):
@@ -166,8 +164,8 @@ def _clear_current(real):  # type: ignore[no-untyped-def]
     return clear
 
 
-def _add_current(real):  # type: ignore[no-untyped-def]
-    def add(args, step):  # type: ignore[no-untyped-def]
+def _add_current(real):
+    def add(args, step):
         a = carray(pointer(args, np.int64), 7)
         n, stride = a[0], a[5]
         steps = carray(pointer(a[1], np.int64), a[2])

@@ -13,7 +13,7 @@ FULL = 2
 S32 = np.uint64(32)
 
 
-def emit(args, step):  # type: ignore[no-untyped-def]
+def emit(args, step):
     """Write the neurons with flags to the spike list of this epoch, and to the log where they are recorded.
 
     Arguments: words of flags, flags, ids, counts, recorded, the two epoch lists, parity, log. A flag is the number of spikes (m <= 255);
@@ -53,8 +53,8 @@ def emit(args, step):  # type: ignore[no-untyped-def]
     return 0
 
 
-def _sample(source, out):  # type: ignore[no-untyped-def]
-    def sample(args, step):  # type: ignore[no-untyped-def]
+def _sample(source, out):
+    def sample(args, step):
         a = carray(pointer(args, np.int64), 8)
         if step % a[0] != 0:
             return 0

@@ -215,7 +215,7 @@ def _now():
     return moment[0] * 1000000000 + moment[1]
 
 
-def cross(args, lists_address):  # type: ignore[no-untyped-def]
+def cross(args, lists_address):
     """After an epoch: pack its spikes and, where a cross-part epoch ends, exchange them.
 
     Arguments: peers, neurons, words, masks, sending, receiving, sockets or 0, their number, progress, waiting, state (PACKED, LAST, STEP,
@@ -265,7 +265,9 @@ CROSS = Code(cross)
 class Crossing:
     """The exchange of one part with its peers, as the operation that thread 0 runs after every epoch."""
 
-    def __init__(self, masks: npt.NDArray[np.uint64], fds: npt.NDArray[np.int32], generation: int, deadline: float, peers: int) -> None:
+    def __init__(
+        self, masks: npt.NDArray[np.uint64], fds: npt.NDArray[np.int32], generation: int, deadline: float, peers: int
+    ) -> None:
         self.sending = np.zeros((peers, 3), np.int64)
         self.receiving = np.zeros((peers, 3), np.int64)
         self.state = np.zeros(8, np.int64)
@@ -275,7 +277,7 @@ class Crossing:
 
     def packets(self) -> list[memoryview]:
         """Copies of the sealed packets, for sockets that libc cannot write to."""
-        return [memoryview(contents(row)).cast("B") for row in self.sending]
+        return [memoryview(contents(row).tobytes()) for row in self.sending]
 
     def accept(self, packet: bytes | memoryview, remote: npt.NDArray[np.int64], step: int) -> int:
         """Append the items of a packet that came another way; 0, or why it is refused."""

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -43,7 +43,7 @@ def update_code(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide
     return _code(source, kernel.name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _code(source: str, name: str) -> Code:
     return Code(_module(source, name).update, error_model="numpy")
 
@@ -97,7 +97,9 @@ def _portable(step: str, precision: str) -> str:
 
 def _inlined(source: str) -> str:
     """Every function at top level compiled for inlining: without it AdEx and Hodgkin-Huxley are 12 times slower."""
-    return "\n".join("@njit(nogil=True, forceinline=True)\n" + line if line.startswith("def ") else line for line in source.splitlines())
+    return "\n".join(
+        "@njit(nogil=True, forceinline=True)\n" + line if line.startswith("def ") else line for line in source.splitlines()
+    )
 
 
 def _module(source: str, name: str) -> ModuleType:

@@ -101,8 +101,8 @@ class Neurons:
             self.slots.append(np.zeros(self.n, self.real))
         for slot, state in enumerate(dynamics.kernel.states):
             source = dynamics.initial_from.get(state)
-            value = m.parameters[source] if source else per_neuron(dynamics.initial[state], m.spec.key, state, m.ids)
-            self.slots[slot][m.low : m.high] = value
+            start = m.parameters[source] if source else per_neuron(dynamics.initial[state], m.spec.key, state, m.ids)
+            self.slots[slot][m.low : m.high] = start
         if m.slice.population in self.currents and self.current is None:
             self.current = np.zeros(self.n, self.real)
 
@@ -153,7 +153,10 @@ class Neurons:
     def _same(self, a: Member, b: Member) -> bool:
         if self._scales(a) != self._scales(b) or (a.slice.population in self.currents) != (b.slice.population in self.currents):
             return False
-        return all(type(x) is type(b.parameters[k]) and (isinstance(x, np.ndarray) or x == b.parameters[k]) for k, x in a.parameters.items())
+        return all(
+            type(x) is type(b.parameters[k]) and (isinstance(x, np.ndarray) or x == b.parameters[k])
+            for k, x in a.parameters.items()
+        )
 
     @staticmethod
     def _scales(m: Member) -> list[tuple[int, bool]]:
@@ -188,7 +191,8 @@ class Neurons:
         dynamics = run[0].spec.dynamics
         assert isinstance(dynamics, Equations)
         joined: Mapping[str, Any] = {
-            k: np.concatenate([m.parameters[k] for m in run]) if isinstance(x, np.ndarray) else x for k, x in run[0].parameters.items()
+            k: np.concatenate([m.parameters[k] for m in run]) if isinstance(x, np.ndarray) else x
+            for k, x in run[0].parameters.items()
         }
         return dynamics.kernel.constants(joined, self.spec.dt, current)
 
@@ -218,4 +222,6 @@ class Neurons:
         steps, ids = steps[later][order], ids[later][order]
         if not len(steps):
             return []
-        return [Operation(drive.EMIT_GIVEN, np.zeros(1, np.int64), len(steps), np.ascontiguousarray(steps), m.where(ids), self.flags)]
+        return [
+            Operation(drive.EMIT_GIVEN, np.zeros(1, np.int64), len(steps), np.ascontiguousarray(steps), m.where(ids), self.flags)
+        ]

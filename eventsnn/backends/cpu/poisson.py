@@ -18,12 +18,15 @@ TABLE_MEAN = 10.0
 
 
 def thresholds(mean: float) -> npt.NDArray[np.uint32]:
-    """P(N <= k) * 2**32 for k = 0, 1, ...: a word w gives the number of thresholds that are <= w. Padded to a size that kernels are compiled for."""
+    """P(N <= k) * 2**32 - 1 for k = 0, 1, ...: a word gives as many events as there are thresholds below it.
+
+    Padded, with what no word exceeds, to a size that kernels are compiled for.
+    """
     p = float(exp(-mean))
     total, k = p, 0
     out = []
     while total * 4294967296.0 < 4294967295.0 and k < 64:
-        out.append(int(np.rint(total * 4294967296.0)))
+        out.append(int(np.rint(total * 4294967296.0)) - 1)
         k += 1
         p = p * mean / k
         total = total + p
@@ -51,4 +54,3 @@ def counts_operation(
     table = thresholds(mean / split)
     code = drive.DRAW_TABLE[min(len(table), SIZES[-1])]
     return [Operation(code, n, int(ids[0]), table, len(table), split, *key, counts, clock)], counts
-

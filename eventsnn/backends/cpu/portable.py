@@ -19,7 +19,7 @@ def mul(a, b):
 
 def _compiled(source: str, name: str) -> Callable[[float], float]:
     words = {"np": np, "F": np.float64, "fma": fma, "mul": mul, "I0": np.int32(0), "I1": np.int32(1)}
-    exec(compile(source, f"<{name}>", "exec"), words)  # noqa: S102
+    exec(compile(source, f"<{name}>", "exec"), words)
     return njit(nogil=True)(words[name])  # type: ignore[no-any-return]
 
 

@@ -20,8 +20,8 @@ from eventsnn.spec import (
     DrawnTargets,
     Edges,
     EverySource,
-    FixedDegree,
     Fixed,
+    FixedDegree,
     Given,
     NetworkSpec,
     ProjectionSpec,
@@ -223,7 +223,7 @@ def _listed(pre: I8, post: I8, targets: Targets) -> Sources:
 
 
 @njit(nogil=True, cache=True)
-def _replay(pre_ids, own, n, outdegree, distinct, k0, k1, wanted, pre_out, post_out):  # type: ignore[no-untyped-def]
+def _replay(pre_ids, own, n, outdegree, distinct, k0, k1, wanted, pre_out, post_out):
     """Every source's targets (drawn alike on every part); those that are wanted are counted, and kept where there is room."""
     seen = np.zeros(n // 64 + 1, np.uint64)
     drawn = np.empty(outdegree, np.int64)

@@ -82,11 +82,18 @@ def kinds_of(all_strands: Sequence[Strand]) -> list[tuple[Kind, list[Strand]]]:
     return [(k, list(group)) for k, group in groupby(sorted(all_strands, key=order), key=kind)]
 
 
-def build_table(kind: Kind, strands: Sequence[Strand], pres: Sequence[int], bases: dict[int, int], sizes: dict[int, int]) -> Table:
+def build_table(
+    kind: Kind, strands: Sequence[Strand], pres: Sequence[int], bases: dict[int, int], sizes: dict[int, int]
+) -> Table:
     """Draw and sort the connections of strands; `bases` and `sizes` give the rows of each pre population, `pres` that of each strand."""
     rows = sum(sizes.values())
     horizon = max(s.horizon for s in strands)
-    ring = (kind.bits or abs(kind.value) < 2**31) and _short(strands, pres, sizes) and horizon < 65536 and (1 << horizon.bit_length()) * 65536 * 8 <= RING_BYTES
+    ring = (
+        (kind.bits > 0 or abs(kind.value) < 2**31)
+        and _short(strands, pres, sizes)
+        and horizon < 65536
+        and (1 << horizon.bit_length()) * 65536 * 8 <= RING_BYTES
+    )
     bits = max(0, min(7, KEYS - horizon.bit_length()))
     order = sorted(set(pres), key=bases.__getitem__)
     plan = []
@@ -107,7 +114,7 @@ def build_table(kind: Kind, strands: Sequence[Strand], pres: Sequence[int], base
     delays = np.empty(total if ring else 0, np.uint16)
     first = np.zeros(rows + 1, np.int64)
     pieces = []
-    base = n_segments = done = 0
+    base, n_segments, done = 0, 0, 0
     for pre, members, starts in plan:
         n = int(starts[-1])
         records = np.empty(n, np.uint64)
@@ -121,7 +128,7 @@ def build_table(kind: Kind, strands: Sequence[Strand], pres: Sequence[int], base
         used = _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays)
         pieces.append(found[:used].copy() if not ring else found[:0])
         base += n
-        n_segments += used
+        n_segments += int(used)
         done = bases[pre] + sizes[pre]
     first[done:] = base if ring else n_segments
     end = np.array([total << 32], np.uint64)
@@ -155,11 +162,11 @@ def delay_probabilities(delay: Value) -> npt.NDArray[np.float64]:
     else:
         spread = (np.arange(4096, dtype=np.uint64) * 1048576 + 524288).astype(np.uint32)
         values = sample(delay, np.stack([np.roll(spread, 911 * k) for k in range(len(delay.tables))], axis=1))
-    return np.unique(np.floor(values + 0.5), return_counts=True)[1] / max(1, len(values))  # type: ignore[no-any-return]
+    return np.unique(np.floor(values + 0.5), return_counts=True)[1] / max(1, len(values))
 
 
 @njit(nogil=True, cache=True)
-def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays):  # type: ignore[no-untyped-def]
+def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays):
     """Counting sort of every chunk by (source, delay). Writes synapses, row starts and segments; returns the number of segments."""
     chunk = 1 << bits
     counts = np.empty(chunk * horizon + 1, np.int64)
