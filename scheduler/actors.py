@@ -56,6 +56,7 @@ class PartActor:
         self._engine = Engine(spec, layout, rank, threads, epoch)
         self._door: Door | None = None
         self._recording: Recording | None = None
+        self._closed = False
         self._worker.extensions[extension(run)] = self._engine
 
     async def open(self, secret: bytes, unix: bool) -> Any:
@@ -97,17 +98,18 @@ class PartActor:
     async def close(self, whole: bool) -> Any:
         """Commits, if `whole`, and lets go of everything; the worker keeps nothing."""
         self._worker.extensions.pop(extension(self._run), None)
-        future = asyncio.get_running_loop().run_in_executor(None, self._close, whole)
+        self._closed = True
+        loop = asyncio.get_running_loop()
         try:
-            return await future
+            return await loop.run_in_executor(None, _close, self._engine, self._door, self._recording, whole)
         except Exception as error:
             return Failure.of(error)
 
     def __del__(self) -> None:
-        if (engine := getattr(self, "_engine", None)) is not None and not engine.aborted.is_set():
-            engine.abort()  # released without a close: its client is gone
+        if not getattr(self, "_closed", True):  # released without a close: its client is gone
             self._worker.extensions.pop(extension(self._run), None)
-            threading.Thread(target=self._close, args=(False,), daemon=True).start()
+            self._engine.abort()
+            threading.Thread(target=_close, args=(self._engine, self._door, self._recording, False), daemon=True).start()
 
     async def _in_engine(self, work: Callable[..., Any], *args: Any) -> Any:
         return await attempt(self._worker, self._key, self._engine, work, *args)
@@ -144,13 +146,13 @@ class PartActor:
             sock = self._door.wait((rank, RECORDS), until)
             self._recording.receivers.append(RecordReceiver(sock, rank, events, recorder))
 
-    def _close(self, whole: bool) -> None:
-        if self._door is not None:
-            self._door.close()
-        self._engine.abort()
-        self._engine.close()
-        if self._recording is not None:
-            self._recording.close(whole)
+
+def _close(engine: Engine, door: Door | None, recording: Recording | None, whole: bool) -> None:
+    if door is not None:
+        door.close()
+    engine.close()
+    if recording is not None:
+        recording.close(whole)
 
 
 class PopulationActor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dask
@@ -24,7 +24,7 @@ from eventsnn.scheduler.placement import Place
 from eventsnn.scheduler.plan import Plan
 from eventsnn.scheduler.recording import Request
 from eventsnn.scheduler.restrict import LARGE, array_bytes, restrict
-from eventsnn.scheduler.watch import Watch
+from eventsnn.scheduler.watch import Watch, ask
 from eventsnn.spec import NetworkSpec, Slice
 
 GOODBYE = 10.0
@@ -78,10 +78,10 @@ class DaskParts:
             when = "while the network was built"
             self._watch.created(self._futures, when)
             secret, unix = Key.fresh().secret, bool(dask.config.get("eventsnn.unix-sockets", True))
-            addresses: list[Address] = self._each(lambda part: part.open(secret, unix), when)
-            columns = self._each(lambda part: part.build(), when)
+            addresses: list[Address] = self._each(when, "open", secret, unix)
+            columns = self._each(when, "build")
             deadline = float(dask.config.get("eventsnn.link-deadline", 60.0))
-            self.links = self._each(lambda part: part.join(addresses, deadline), "while the parts were linked")
+            self.links = self._each("while the parts were linked", "join", addresses, deadline)
             if self._request is not None:
                 self._open_store(self._request, columns, addresses[0])
 
@@ -90,19 +90,19 @@ class DaskParts:
             reports = Joined(len(self._parts), progress) if progress else None
             topic = self._follow(reports) if reports else None
             when = "during the run"
-            calls = {rank: part.run(until, topic) for rank, part in self._parts.items()}
+            calls = {rank: ask(part, "run", until, topic) for rank, part in self._parts.items()}
             interrupted = False
             try:
                 answers = self._watch.answers(calls, when)
             except KeyboardInterrupt:
                 interrupted = True
                 for part in self._parts.values():
-                    part.stop()
+                    ask(part, "stop")
                 answers = self._watch.answers(calls, when)
             done: list[dict[str, float]] = [answers[rank] for rank in sorted(answers)]
             step = int(min(seconds["step"] for seconds in done))
             if self._request is not None:
-                self._watch.answers({0: self._parts[0].commit(step)}, "while recordings were committed")
+                self._watch.answers({0: ask(self._parts[0], "commit", step)}, "while recordings were committed")
             if reports:
                 reports.end(step, int(sum(seconds["spikes"] for seconds in done)))
         if interrupted:
@@ -113,10 +113,10 @@ class DaskParts:
         made, who = {}, {}
         for k, call in enumerate(calls):
             if call.slice is None:
-                made[k] = self._parts[call.rank].ask(call.method, call.args)
+                made[k] = ask(self._parts[call.rank], "ask", call.method, call.args)
                 who[k] = self._watch.part(call.rank)
             else:
-                made[k] = getattr(self._handle(call.rank, call.slice), call.method)(*call.args)
+                made[k] = ask(self._handle(call.rank, call.slice), call.method, *call.args)
                 who[k] = f"{named(self._spec, [call.slice])} on {self._addresses[call.rank]}"
         answers = self._watch.answers(made, "between runs", who)
         return [answers[k] for k in range(len(calls))]
@@ -124,16 +124,17 @@ class DaskParts:
     def close(self) -> None:
         """Ends the actors; raises what closing the store raises, unless the run had failed already."""
         try:
-            others = {rank: part.close(False) for rank, part in self._parts.items() if rank != 0}
+            others = {rank: ask(part, "close", False) for rank, part in self._parts.items() if rank != 0}
             self._finish(others)
-            self._finish({0: self._parts[0].close(not self._failed)} if self._parts else {})
+            self._finish({0: ask(self._parts[0], "close", not self._failed)} if self._parts else {})
         finally:
             if self._subscribed:
                 self._client.unsubscribe_topic(self._topic)
             self._parts.clear()
             self._handles.clear()
-            for future in [*self._futures.values(), *(f for futures in self._slices.values() for f in futures)]:
-                future.release()
+            futures = [*self._futures.values(), *(f for futures in self._slices.values() for f in futures)]
+            if futures and self._client.status == "running":
+                self._client.cancel(futures, force=True)  # a release would wait for cycles in handles to be collected
             self._futures.clear()
             self._slices.clear()
 
@@ -205,15 +206,15 @@ class DaskParts:
 
     # ---- asking them
 
-    def _each(self, call: Callable[[Any], Any], when: str) -> list[Any]:
-        answers = self._watch.answers({rank: call(part) for rank, part in self._parts.items()}, when)
+    def _each(self, when: str, method: str, *args: Any) -> list[Any]:
+        answers = self._watch.answers({rank: ask(part, method, *args) for rank, part in self._parts.items()}, when)
         return [answers[rank] for rank in sorted(answers)]
 
     def _open_store(self, request: Request, columns: list[Any], host: Address) -> None:
         marked = request.marked()
         try:
             calls = {
-                rank: part.record(marked if rank == 0 else None, columns if rank == 0 else [], host)
+                rank: ask(part, "record", marked if rank == 0 else None, columns if rank == 0 else [], host)
                 for rank, part in self._parts.items()
             }
             self._watch.answers(calls, "while the store was opened")
@@ -241,8 +242,7 @@ class DaskParts:
         except BaseException:
             self._failed = True
             for part in self._parts.values():
-                with contextlib.suppress(Exception):
-                    part.abort()
+                ask(part, "abort")
             raise
 
     def _finish(self, calls: dict[int, Any]) -> None:

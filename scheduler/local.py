@@ -85,7 +85,6 @@ class LocalParts:
             done, _ = concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
             failed = any(future.exception() for future in done)
         except KeyboardInterrupt:
-            failed = True
             self._abort()
             raise
         if failed:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from distributed import ActorFuture, Client, Future
+from distributed import Client, Future
 
 from eventsnn.scheduler.errors import ClusterLost, PartFailed, Unreachable, WorkerLost
 from eventsnn.scheduler.failure import FOLLOWS, Failure, cause, named
@@ -18,6 +18,14 @@ GRACE = 3.0
 """Seconds that the cause of a broken link may take to show."""
 
 
+class Pending(Protocol):
+    """An answer that may come, as a distributed.ActorFuture."""
+
+    def done(self) -> bool: ...
+
+    def result(self, timeout: float | None = None) -> Any: ...
+
+
 class Watch:
     """Answers of the parts, by rank, and whether their workers live."""
 
@@ -26,7 +34,7 @@ class Watch:
         self.client, self._addresses, self._held = client, addresses, held
         self._checked = 0.0
 
-    def answers(self, calls: Mapping[int, ActorFuture[Any]], when: str, who: Mapping[int, str] | None = None) -> dict[int, Any]:
+    def answers(self, calls: Mapping[int, Pending], when: str, who: Mapping[int, str] | None = None) -> dict[int, Any]:
         """What the calls return, or the one error that was the cause of their failure.
 
         `when`, such as "during the run", and `who`, by call, are for its text; without `who` the calls are those of the parts.
@@ -92,11 +100,33 @@ class Watch:
             self.check(when)
 
 
+class Refused:
+    """A call that Dask would not even make: it knows already that the actor's worker is gone."""
+
+    def __init__(self, error: RuntimeError) -> None:
+        self._error = error
+
+    def done(self) -> bool:
+        return True
+
+    def result(self, timeout: float | None = None) -> Any:
+        raise self._error
+
+
+def ask(actor: Any, method: str, *args: Any) -> Pending:
+    """Calls a method of an actor."""
+    try:
+        call: Pending = getattr(actor, method)(*args)
+    except RuntimeError as error:
+        return Refused(error)
+    return call
+
+
 def _scheduler(client: Client) -> Any:
     return client.scheduler
 
 
-def _answer(call: ActorFuture[Any]) -> Any:
+def _answer(call: Pending) -> Any:
     """The answer, or the exception that it stands for."""
     try:
         answer = call.result(timeout=5.0)

@@ -1,7 +1,7 @@
 """Connections drawn where their targets live, from counters: nothing is communicated, and parts and blocks change nothing.
 
 Connection k of target i of a projection has the word (i, k, 0, 0) of the projection's stream: its parts give the source, the delay and
-the weight. Distinct sources come from the words (i, attempt, 1, 0); further draws of composite distributions from (i, k, 16 + n, 0).
+the weight. What needs more than that (distinct sources, composite distributions) is drawn beforehand: see listing.py.
 """
 
 from __future__ import annotations
@@ -13,33 +13,26 @@ import numpy.typing as npt
 from numba import njit
 
 from eventsnn.backends.cpu.philox import below, philox, quantile
-from eventsnn.spec import SIDE, Drawn, Fixed, Given, Value
+from eventsnn.spec import SIDE, Drawn, Fixed, Value
 
-RANDOM, DISTINCT, ALL, SAME, LISTED = range(5)
+RANDOM, ALL, SAME, LISTED = range(4)
 ANY, POSITIVE, NEGATIVE = range(3)
-DRAW, CONST, ADD, SUB, MUL, DIV, MIN, MAX = range(8)
-OPERATIONS = {"draw": DRAW, "const": CONST, "add": ADD, "sub": SUB, "mul": MUL, "div": DIV, "min": MIN, "max": MAX}
-EXTRA = 16
-DEPTH = 32
+NO_TABLES = np.empty((0, 2, SIDE))
 
 
 class Law(NamedTuple):
-    """A value per connection, as kernels read it: a constant where there are no codes."""
+    """A value per connection, as kernels read it: a number, or one draw from a table."""
 
     constant: float
     tables: npt.NDArray[np.float64]
-    codes: npt.NDArray[np.int64]
-    numbers: npt.NDArray[np.float64]
+    """(0 or 1, 2, SIDE)"""
 
 
 def law(value: Value) -> Law:
-    """A Fixed or Drawn value for the kernels; Given values take another way (as overrides)."""
-    if isinstance(value, Drawn):
-        codes = np.array([OPERATIONS[name] for name, _ in value.program], np.int64)
-        numbers = np.array([number for _, number in value.program], np.float64)
-        return Law(0.0, np.stack(value.tables), codes, numbers)
-    constant = value.value if isinstance(value, Fixed) else 0.0
-    return Law(float(constant), np.empty((0, 2, SIDE)), np.empty(0, np.int64), np.empty(0))
+    """A Fixed value, or a Drawn one of a single draw. Others come as arrays: see strands.py."""
+    if isinstance(value, Drawn) and value.program == (("draw", 0),):
+        return Law(0.0, value.tables[0][None])
+    return Law(float(value.value) if isinstance(value, Fixed) else 0.0, NO_TABLES)
 
 
 class Draws(NamedTuple):
@@ -78,87 +71,20 @@ class Draws(NamedTuple):
     limit: float
 
 
-@njit(nogil=True)
-def _evaluate(law, word, c0, c1, slot, k0, k1):
-    """One value of a law of more than one operation, on a small stack."""
-    stack = np.empty(DEPTH, np.float64)
-    top = 0
-    for j in range(law.codes.size):
-        code = law.codes[j]
-        if code == DRAW:
-            t = np.int64(law.numbers[j])
-            u = word
-            if t > 0:
-                u = philox(np.uint32(c0), np.uint32(c1), np.uint32(EXTRA + slot + t), np.uint32(0), k0, k1)[0]
-            stack[top] = quantile(law.tables[t], u)
-            top += 1
-        elif code == CONST:
-            stack[top] = law.numbers[j]
-            top += 1
-        else:
-            x, y = stack[top - 2], stack[top - 1]
-            if code == ADD:
-                x = x + y
-            elif code == SUB:
-                x = x - y
-            elif code == MUL:
-                x = x * y
-            elif code == DIV:
-                x = x / y
-            elif code == MIN:
-                x = min(x, y)
-            else:
-                x = max(x, y)
-            top -= 1
-            stack[top - 1] = x
-    return stack[0]
-
-
-@njit(nogil=True)
-def fill(law, words, c0, slot, k0, k1, n, out):
-    """Values of connections 0..n-1 of one target."""
-    if law.codes.size == 0:
+@njit(nogil=True, inline="always")
+def _fill(law, words, n, out):
+    """Values of connections 0..n-1 of one target: one number, or one draw each."""
+    if law.tables.shape[0] == 0:
         for k in range(n):
             out[k] = law.constant
-    elif law.codes.size == 1:
+    else:
         table = law.tables[0]
         for k in range(n):
             out[k] = quantile(table, words[k])
-    else:
-        for k in range(n):
-            out[k] = _evaluate(law, words[k], c0, k, slot, k0, k1)
 
 
-@njit(nogil=True)
-def _distinct(post, n, want, k0, k1, seen, out):
-    """`want` distinct numbers below n, by rejection; of more than half, those that are left out are drawn."""
-    few = want if 2 * want <= n else n - want
-    got = 0
-    attempt = 0
-    while got < few:
-        a, b, c, d = philox(np.uint32(post), np.uint32(attempt), np.uint32(1), np.uint32(0), k0, k1)
-        attempt += 1
-        for word in (a, b, c, d):
-            s = below(word, n)
-            if got < few and not (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1):
-                seen[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
-                out[got] = s
-                got += 1
-    if few != want:
-        got = 0
-        for s in range(n):
-            if not (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1):
-                out[got] = s
-                got += 1
-        for j in range(seen.size):
-            seen[j] = 0
-    else:
-        for k in range(few):
-            seen[out[k] >> 6] = 0
-
-
-@njit(nogil=True)
-def draw_target(d, i, seen, sources, delay_words, weight_words):
+@njit(nogil=True, inline="always")
+def _draw_target(d, i, sources, delay_words, weight_words):
     """Sources (positions in the pre subset's population) and random words of target i; returns their number."""
     degree = d.degrees[i]
     post = np.uint32(d.posts[i])
@@ -171,9 +97,7 @@ def draw_target(d, i, seen, sources, delay_words, weight_words):
         sources[k] = below(a, n)
         delay_words[k] = b
         weight_words[k] = c
-    if d.rule == DISTINCT:
-        _distinct(post, n, degree, k0, k1, seen, sources)
-    elif d.rule == ALL:
+    if d.rule == ALL:
         for k in range(degree):
             sources[k] = k
     elif d.rule == SAME:
@@ -193,23 +117,21 @@ def draw_target(d, i, seen, sources, delay_words, weight_words):
     return degree
 
 
-@njit(nogil=True)
-def draw_values(d, i, n, delay_words, weight_words, values, delays, weights):
+@njit(nogil=True, inline="always")
+def _draw_values(d, i, n, delay_words, weight_words, values, delays, weights):
     """Delays in steps and stored weights of the n connections of target i. A connection of the wrong sign gets the delay 0."""
-    k0 = np.uint32(d.k0)
-    k1 = np.uint32(d.k1)
     if d.given_delays.size:
         for k in range(n):
             values[k] = d.given_delays[d.offsets[i] + k]
     else:
-        fill(d.delay, delay_words, d.posts[i], np.int64(0), k0, k1, n, values)
+        _fill(d.delay, delay_words, n, values)
     for k in range(n):
         delays[k] = min(max(np.int64(np.floor(values[k] + 0.5)), 1), d.longest)
     if d.given.size:
         for k in range(n):
             values[k] = d.given[d.offsets[i] + k]
     else:
-        fill(d.weight, weight_words, d.posts[i], np.int64(DEPTH), k0, k1, n, values)
+        _fill(d.weight, weight_words, n, values)
     if d.sign != ANY:
         for k in range(n):
             if (values[k] >= 0.0) != (d.sign == POSITIVE):
@@ -222,19 +144,10 @@ def draw_values(d, i, n, delay_words, weight_words, values, delays, weights):
 
 
 def buffers(d: Draws) -> tuple[Any, ...]:
-    """Scratch of one builder: (seen, sources, delay words, weight words, values, delays, weights)."""
+    """Scratch of one builder: (sources, delay words, weight words, values, delays, weights)."""
     most = int(d.degrees.max(initial=0))
     i8, u4 = np.int64, np.uint32
-    seen = np.zeros(d.n // 64 + 1, np.uint64)
-    return (
-        seen,
-        np.empty(most, i8),
-        np.empty(most, u4),
-        np.empty(most, u4),
-        np.empty(most),
-        np.empty(most, i8),
-        np.empty(most, i8),
-    )
+    return (np.empty(most, i8), np.empty(most, u4), np.empty(most, u4), np.empty(most), np.empty(most, i8), np.empty(most, i8))
 
 
 @njit(nogil=True, cache=True)
@@ -243,16 +156,16 @@ def scatter_to_chunks(d, scratch, bits, horizon, cursor, records, wide):
 
     Weights wider than 16 bits go to `wide` (empty otherwise). With no room for records the cursors only count: the first pass.
     """
-    seen, sources, dw, ww, values, delays, weights = scratch
+    sources, dw, ww, values, delays, weights = scratch
     low = np.int64((1 << bits) - 1)
     counting = records.size == 0
     for i in range(d.posts.size):
-        n = draw_target(d, i, seen, sources, dw, ww)
+        n = _draw_target(d, i, sources, dw, ww)
         if counting and d.sign == ANY:
             for k in range(n):
                 cursor[sources[k] >> bits] += 1
             continue
-        draw_values(d, i, n, dw, ww, values, delays, weights)
+        _draw_values(d, i, n, dw, ww, values, delays, weights)
         place = np.uint64(d.places[i]) << np.uint64(16)
         for k in range(n):
             if delays[k] == 0:
@@ -271,11 +184,11 @@ def scatter_to_chunks(d, scratch, bits, horizon, cursor, records, wide):
 @njit(nogil=True, cache=True)
 def list_connections(d, scratch, sources_out, posts_out, delays_out, weights_out):
     """Every connection in order (target, k), written to the arrays; returns their number."""
-    seen, sources, dw, ww, values, delays, weights = scratch
+    sources, dw, ww, values, delays, weights = scratch
     at = 0
     for i in range(d.posts.size):
-        n = draw_target(d, i, seen, sources, dw, ww)
-        draw_values(d, i, n, dw, ww, values, delays, weights)
+        n = _draw_target(d, i, sources, dw, ww)
+        _draw_values(d, i, n, dw, ww, values, delays, weights)
         for k in range(n):
             if delays[k] == 0:
                 continue
@@ -285,20 +198,3 @@ def list_connections(d, scratch, sources_out, posts_out, delays_out, weights_out
             weights_out[at] = weights[k]
             at += 1
     return at
-
-
-__all__ = [
-    "ALL",
-    "ANY",
-    "DISTINCT",
-    "LISTED",
-    "NEGATIVE",
-    "POSITIVE",
-    "RANDOM",
-    "SAME",
-    "Draws",
-    "Given",
-    "Law",
-    "buffers",
-    "law",
-]

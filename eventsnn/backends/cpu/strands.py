@@ -8,14 +8,14 @@ from functools import singledispatch
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from eventsnn.backends.cpu import connect
 from eventsnn.backends.cpu.connect import ANY, NEGATIVE, POSITIVE, Draws, law
 from eventsnn.backends.cpu.degrees import binomial_degrees, deal
-from eventsnn.backends.cpu.philox import below, philox
+from eventsnn.backends.cpu.listing import DELAYS, WEIGHTS, composite, distinct_sources, targets_of_sources
 from eventsnn.spec import (
     BinomialDegree,
+    Drawn,
     DrawnSources,
     DrawnTargets,
     Edges,
@@ -117,7 +117,7 @@ def _bounds(projection: ProjectionSpec, given: npt.NDArray[np.float64] | None) -
 
 
 def _draws(p: ProjectionSpec, targets: Targets, sources: Sources, given: npt.NDArray[np.float64] | None) -> Draws:
-    weights = p.weight.values[sources.order] if isinstance(p.weight, Given) else NO_NUMBERS
+    weights = _values(p.weight, WEIGHTS, p, targets, sources)
     offsets = np.concatenate(([0], np.cumsum(sources.degrees)[:-1])).astype(np.int64)
     return Draws(
         rule=sources.rule,
@@ -135,13 +135,22 @@ def _draws(p: ProjectionSpec, targets: Targets, sources: Sources, given: npt.NDA
         longest=p.max_delay,
         weight=law(p.weight),
         given=weights if given is None else given,
-        given_delays=p.delay.values[sources.order] if isinstance(p.delay, Given) else NO_NUMBERS,
+        given_delays=_values(p.delay, DELAYS, p, targets, sources),
         listed=sources.listed,
         sign=ANY,
         magnitude=int(p.magnitude),
         scale=2.0**-p.exponent,
         limit=0.0,
     )
+
+
+def _values(value: Value, slot: int, p: ProjectionSpec, targets: Targets, sources: Sources) -> npt.NDArray[np.float64]:
+    """Values in order (target, k), where they are more than one draw each; else none."""
+    if isinstance(value, Given):
+        return value.values[sources.order]
+    if isinstance(value, Drawn) and value.program != (("draw", 0),):
+        return composite(value, slot, targets.posts, sources.degrees, p.key)
+    return NO_NUMBERS
 
 
 def _own_positions(p: ProjectionSpec, targets: Targets) -> I8:
@@ -171,7 +180,11 @@ def _(rule: DrawnSources, p: ProjectionSpec, targets: Targets) -> Sources:
     selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
     candidates = len(p.pre_subset) - (selves >= 0)
     degrees = _degrees(rule.degree, p, targets, candidates.astype(np.int64))
-    return Sources(connect.DISTINCT if rule.distinct else connect.RANDOM, degrees, selves, NONE, NONE)
+    if not rule.distinct:
+        return Sources(connect.RANDOM, degrees, selves, NONE, NONE)
+    listed = np.empty(int(degrees.sum()), np.int64)
+    distinct_sources(targets.posts, candidates.astype(np.int64), degrees, *p.key, listed)
+    return Sources(connect.LISTED, degrees, selves, listed, NONE)
 
 
 @sources_of.register
@@ -205,9 +218,9 @@ def _(rule: DrawnTargets, p: ProjectionSpec, targets: Targets) -> Sources:
         own[inside] = at[inside]
     n = len(p.post_subset)
     args = (pre_ids, own, n, rule.outdegree, rule.distinct, p.key[0], p.key[1], wanted)
-    total = _replay(*args, NONE, NONE)
+    total = targets_of_sources(*args, NONE, NONE)
     pre, post = np.empty(total, np.int64), np.empty(total, np.int64)
-    _replay(*args, pre, post)
+    targets_of_sources(*args, pre, post)
     return _listed(pre, post, targets)
 
 
@@ -220,30 +233,6 @@ def _listed(pre: I8, post: I8, targets: Targets) -> Sources:
     order = chosen[np.argsort(place[chosen], kind="stable")]
     degrees = np.bincount(place[chosen], minlength=len(targets.ranks)).astype(np.int64)
     return Sources(connect.LISTED, degrees, np.full(len(targets.ranks), -1, np.int64), pre[order].astype(np.int64), order)
-
-
-@njit(nogil=True, cache=True)
-def _replay(pre_ids, own, n, outdegree, distinct, k0, k1, wanted, pre_out, post_out):
-    """Every source's targets (drawn alike on every part); those that are wanted are counted, and kept where there is room."""
-    seen = np.zeros(n // 64 + 1, np.uint64)
-    drawn = np.empty(outdegree, np.int64)
-    at = 0
-    for i in range(pre_ids.size):
-        m = n - 1 if own[i] >= 0 else n
-        if distinct:
-            connect._distinct(pre_ids[i], m, outdegree, np.uint32(k0), np.uint32(k1), seen, drawn)
-        else:
-            for k in range(outdegree):
-                word = philox(np.uint32(pre_ids[i]), np.uint32(k), np.uint32(4), np.uint32(0), np.uint32(k0), np.uint32(k1))[0]
-                drawn[k] = below(word, m)
-        for k in range(outdegree):
-            j = drawn[k] + (own[i] >= 0 and drawn[k] >= own[i])
-            if wanted[j]:
-                if pre_out.size:
-                    pre_out[at] = i
-                    post_out[at] = j
-                at += 1
-    return at
 
 
 @singledispatch

@@ -1,0 +1,103 @@
+"""Connections that are drawn into lists before they are sorted: distinct sources, a source's targets, composite distributions.
+
+Words: distinct numbers come from (i, attempt, 1, 0), targets from (i, k, 4, 0), draw n > 0 of a composite distribution from (i, k, 16 + n, 0)
+for delays and (i, k, 48 + n, 0) for weights, where i is the neuron that draws.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from eventsnn.backends.cpu.philox import below, philox
+from eventsnn.codegen.sampling import sample
+from eventsnn.spec import Drawn, Key
+
+I8 = npt.NDArray[np.int64]
+DELAYS, WEIGHTS = 16, 48
+
+
+@njit(nogil=True)
+def distinct(post, n, want, k0, k1, seen, out):
+    """`want` distinct numbers below n, by rejection; of more than half, those that are left out are drawn."""
+    few = want if 2 * want <= n else n - want
+    got = 0
+    attempt = 0
+    while got < few:
+        a, b, c, d = philox(np.uint32(post), np.uint32(attempt), np.uint32(1), np.uint32(0), k0, k1)
+        attempt += 1
+        for word in (a, b, c, d):
+            s = below(word, n)
+            if got < few and not (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1):
+                seen[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
+                out[got] = s
+                got += 1
+    if few != want:
+        got = 0
+        for s in range(n):
+            if not (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1):
+                out[got] = s
+                got += 1
+        for j in range(seen.size):
+            seen[j] = 0
+    else:
+        for k in range(few):
+            seen[out[k] >> 6] = 0
+
+
+@njit(nogil=True, cache=True)
+def distinct_sources(posts, candidates, degrees, k0, k1, out):
+    """Distinct sources of every target, in order (target, k)."""
+    most = 0
+    for i in range(candidates.size):
+        most = max(most, candidates[i])
+    seen = np.zeros(most // 64 + 1, np.uint64)
+    at = 0
+    for i in range(posts.size):
+        distinct(posts[i], candidates[i], degrees[i], np.uint32(k0), np.uint32(k1), seen, out[at:])
+        at += degrees[i]
+
+
+@njit(nogil=True, cache=True)
+def targets_of_sources(pre_ids, own, n, outdegree, unique, k0, k1, wanted, pre_out, post_out):
+    """Every source's targets (drawn alike on every part); those that are wanted are counted, and kept where there is room."""
+    seen = np.zeros(n // 64 + 1, np.uint64)
+    drawn = np.empty(outdegree, np.int64)
+    at = 0
+    for i in range(pre_ids.size):
+        m = n - 1 if own[i] >= 0 else n
+        if unique:
+            distinct(pre_ids[i], m, outdegree, np.uint32(k0), np.uint32(k1), seen, drawn)
+        else:
+            for k in range(outdegree):
+                word = philox(np.uint32(pre_ids[i]), np.uint32(k), np.uint32(4), np.uint32(0), np.uint32(k0), np.uint32(k1))[0]
+                drawn[k] = below(word, m)
+        for k in range(outdegree):
+            j = drawn[k] + (own[i] >= 0 and drawn[k] >= own[i])
+            if wanted[j]:
+                if pre_out.size:
+                    pre_out[at] = i
+                    post_out[at] = j
+                at += 1
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _words(posts, degrees, c2, column, k0, k1, out):
+    at = 0
+    for i in range(posts.size):
+        for k in range(degrees[i]):
+            words = philox(np.uint32(posts[i]), np.uint32(k), np.uint32(c2), np.uint32(0), np.uint32(k0), np.uint32(k1))
+            out[at] = words[column]
+            at += 1
+
+
+def composite(value: Drawn, slot: int, posts: I8, degrees: I8, key: Key) -> npt.NDArray[np.float64]:
+    """Values of a distribution of several draws, in order (target, k). The first draw uses the connection's own word."""
+    n = int(degrees.sum())
+    words = np.empty((len(value.tables), n), np.uint32)
+    _words(posts, degrees, 0, 1 if slot == DELAYS else 2, *key, words[0])
+    for t in range(1, len(value.tables)):
+        _words(posts, degrees, slot + t, 0, *key, words[t])
+    return sample(value, words.T)
