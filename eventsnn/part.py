@@ -17,6 +17,7 @@ from eventsnn.backends.cpu.connect import Draws, buffers, list_connections
 from eventsnn.backends.cpu.exchange import LOST_PEER, WHY, Crossing
 from eventsnn.backends.cpu.memory import release, take
 from eventsnn.spec import Columns, CurrentStimulus, Equations, Layout, NetworkSpec, PoissonSource, PoissonStimulus, Slice
+from eventsnn.values import bounds
 
 I8 = npt.NDArray[np.int64]
 FEWEST = 256
@@ -320,6 +321,38 @@ class Part:
         pre, post, weight, delay = (np.concatenate(x) for x in zip(none, *found, strict=True))
         order = np.argsort(post, kind="stable")
         return {"pre": pre[order], "post": post[order], "weight": weight[order], "delay": delay[order]}
+
+    def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
+        """New weights for the connections whose targets live here, in the order of `weights`; spikes under way keep the old ones."""
+        old = self.weights(projection)
+        values = np.array(np.broadcast_to(np.asarray(values, np.float64), old["post"].shape))
+        self._check_weights(projection, old["post"], values)
+        sizes = [sum(int(d.degrees.sum()) for d in b.drawn(projection)) for b in self.blocks]
+        posts = [np.repeat(d.posts, d.degrees) for b in self.blocks for d in b.drawn(projection)]
+        mine = np.empty_like(values)
+        if posts:
+            mine[np.argsort(np.concatenate(posts), kind="stable")] = values
+        lists = self._producers[self._control[engine.PARITY]]
+        for b, piece in zip(self.blocks, np.split(mine, np.cumsum(sizes)[:-1]), strict=True):
+            b.set_weights(projection, piece, lists, self.step)
+        lists[1:, 2] = 0
+        self._stale = True
+
+    def _check_weights(self, projection: int, posts: I8, values: npt.NDArray[np.float64]) -> None:
+        p = self.spec.projections[projection]
+        low, high = bounds(p.weight)
+        if not np.isfinite(values).all():
+            raise ValueError(f"weights of {p.name!r}: every weight must be finite")
+        if (low >= 0.0 and (values < 0.0).any()) or (high <= 0.0 and (values > 0.0).any()):
+            sign = "negative" if low >= 0.0 else "positive"
+            raise ValueError(f"weights of {p.name!r}: none may become {sign}: their receptor was chosen by their sign")
+        most = p.per_target * max(abs(low), abs(high))
+        sums = np.bincount(posts, np.abs(values)) if len(posts) else np.zeros(1)
+        if sums.max() > most * (1.0 + 1e-9):
+            raise ValueError(
+                f"weights of {p.name!r}: |w| would sum to {sums.max():g} in one target; the integer input was scaled for {most:g}."
+                " Describe the projection with weights as large as they will become"
+            )
 
     def _connections(self, d: Draws, scale: float) -> list[npt.NDArray[Any]]:
         pre, post, delay, weight = (np.empty(int(d.degrees.sum()), np.int64) for _ in range(4))

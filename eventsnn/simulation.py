@@ -232,19 +232,9 @@ def _check_arguments(network: object, client: object, threads: object, parts: ob
     if backend not in BACKENDS:
         raise unknown_name("Simulation", "backend", str(backend), BACKENDS)
     if client is not None:
-        _check_client(client)
+        from eventsnn.scheduler.workers import check_client
 
-
-def _check_client(client: object) -> None:
-    from distributed import Client
-
-    if not isinstance(client, Client):
-        hint = "; a cluster's is cluster.get_client()" if hasattr(client, "get_client") else ""
-        raise KindError(f"client={client!r} is no distributed.Client{hint}; give one, or None to run in this process")
-    if client.asynchronous:
-        raise KindError("client is asynchronous; give one made with asynchronous=False")
-    if client.status != "running":
-        raise ParameterError(f"client is {client.status}; give one that is connected to its scheduler")
+        check_client(client)
 
 
 def _request(network: Network, store: Any, client: object, overwrite: bool, records: bool) -> Request | None:
@@ -268,7 +258,7 @@ def _plan(
 ) -> Plan:
     if client is None:
         return make_plan(spec, [here(cores())], parts or 1, threads, partition, placement)
-    from eventsnn.scheduler.cluster import cluster_places
+    from eventsnn.scheduler.workers import cluster_places
 
     places = cluster_places(client, parts)
     n = parts or min(len(places), spec.size)

@@ -17,10 +17,9 @@ from distributed import Actor, Client, Future
 from eventsnn.scheduler.actors import PartActor, PopulationActor
 from eventsnn.scheduler.door import Address, Key
 from eventsnn.scheduler.engine import Progress
-from eventsnn.scheduler.errors import Interrupted, PlanError
+from eventsnn.scheduler.errors import Interrupted
 from eventsnn.scheduler.executor import Call, Joined
 from eventsnn.scheduler.layout import named
-from eventsnn.scheduler.placement import Place
 from eventsnn.scheduler.plan import Plan
 from eventsnn.scheduler.recording import Request
 from eventsnn.scheduler.restrict import LARGE, array_bytes, restrict
@@ -29,28 +28,6 @@ from eventsnn.spec import NetworkSpec, Slice
 
 GOODBYE = 10.0
 """Seconds that parts have to let go of everything after a failure."""
-
-
-def cluster_places(client: Client, parts: int | None) -> list[Place]:
-    """The workers, sorted by address; waits for `parts` of them, or for one, as long as `eventsnn.workers-timeout` allows."""
-    timeout = float(dask.config.get("eventsnn.workers-timeout", 30.0))
-    until = time.monotonic() + timeout
-    wanted = parts or 1
-    while True:
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-        running = {address: info for address, info in workers.items() if info["status"] == "running"}
-        if len(running) >= wanted:
-            break
-        if time.monotonic() > until:
-            raise PlanError(
-                f"the cluster at {client.scheduler_info(n_workers=0)['address']} has {len(running)} workers after {timeout:g} s, "
-                f"{'at least ' if parts is None else ''}{wanted} needed; start workers, or ask for fewer parts"
-            )
-        time.sleep(0.05)
-    return [
-        Place(address, info["host"], int(info["nthreads"]), int(info["memory_limit"] or 0))
-        for address, info in sorted(running.items())
-    ]
 
 
 class DaskParts:
@@ -124,8 +101,13 @@ class DaskParts:
     def close(self) -> None:
         """Ends the actors; raises what closing the store raises, unless the run had failed already."""
         try:
-            others = {rank: ask(part, "close", False) for rank, part in self._parts.items() if rank != 0}
-            self._finish(others)
+            with self._guarded():  # the others first: with their last rows the store is complete
+                self._finish({rank: ask(part, "close", False) for rank, part in self._parts.items() if rank != 0})
+        finally:
+            self._close_store()
+
+    def _close_store(self) -> None:
+        try:
             self._finish({0: ask(self._parts[0], "close", not self._failed)} if self._parts else {})
         finally:
             if self._subscribed:

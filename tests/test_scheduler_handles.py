@@ -142,3 +142,12 @@ def test_a_report_says_what_was_done(sim: Any) -> None:
     assert report["spikes"] == sum(int(sim[name].counts().sum()) for name in ("exc", "par", "noise", "train"))
     assert sum(part["synapses"] for part in report["parts"]) == 3020
     assert report["seconds"]["wall"] > 0.0
+
+
+def test_weights_that_are_set_come_back_on_the_projections_grid(sim: Any) -> None:
+    before = sim["exc_to_exc"].weights()
+    sim["exc_to_exc"].set_weights(lambda w: np.where(w["post"] < 150, 0.5 * w["weight"], w["weight"]))
+    after = sim["exc_to_exc"].weights()
+    half = np.where(before["post"] < 150, 0.5, 1.0) * before["weight"]
+    np.testing.assert_allclose(after["weight"], half, rtol=0, atol=np.abs(before["weight"]).max() / 32767)
+    np.testing.assert_array_equal(after["pre"], before["pre"])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from eventsnn.backends.cpu import delivery, drive
 from eventsnn.backends.cpu.connect import ANY, Draws
 from eventsnn.backends.cpu.emission import EMIT, SAMPLE
+from eventsnn.backends.cpu.engine import run_program
 from eventsnn.backends.cpu.memory import release
 from eventsnn.backends.cpu.neurons import Member, Neurons
 from eventsnn.backends.cpu.operation import Operation, Program
@@ -60,6 +61,7 @@ class Block:
         self.tables: list[Table] = []
         self.pending: list[Pending] = []
         self.overrides: dict[int, npt.NDArray[np.float64]] = {}
+        self.carried: dict[tuple[int, bool], npt.NDArray[Any]] = {}
         self.row_of = np.full(spec.size, -1, np.int32)
         self.rates: dict[tuple[int, int], Any] = {}
         self.samplers = self._samplers()
@@ -114,8 +116,7 @@ class Block:
             self.tables.append(
                 build_table(kind, members, [self.spec.projections[s.projection].pre for s in members], bases, sizes)
             )
-        if not self.pending:
-            self.pending = [Pending(t, self.neurons.n) for t in self.tables]
+        self.pending = [Pending(t, self.neurons.n) for t in self.tables]
 
     def _check_degrees(self, s: Strand) -> None:
         projection = self.spec.projections[s.projection]
@@ -125,6 +126,37 @@ class Block:
                 f"projection {projection.name!r}: a target drew {most} sources, more than the bound of {projection.per_target:g} that the"
                 " integer input was scaled for; use another seed"
             )
+
+    def set_weights(self, projection: int, values: npt.NDArray[np.float64], lists: I8, now: int) -> None:
+        """New weights, in order (target, k), for spikes from now on; what is under way keeps the old ones."""
+        self.carried = self.settle(lists, now)
+        self.close()
+        self.overrides[projection] = values
+        self.build()
+
+    def settle(self, lists: I8, now: int) -> dict[tuple[int, bool], npt.NDArray[Any]]:
+        """All input that is on its way, by accumulator, as a ring (steps, neurons) whose row `step % steps` is due at that step.
+
+        Spikes not yet pushed are pushed; calendars and rings are left empty.
+        """
+        run_program(self.push_program().rows, lists.ctypes.data)
+        size = max([p.size for p in self.pending] + [len(r) for r in self.carried.values()], default=1)
+        keys = {(t.kind.receptor, t.kind.wide) for t in self.tables} | set(self.carried)
+        rings = {k: np.zeros((size, self.neurons.n), np.int64 if k[1] else np.int32) for k in keys}
+        for step in range(now + 1, now + size + 1):
+            totals = {k: ring[step % size] for k, ring in rings.items()}
+            run_program(Program(self._deliveries(totals)).rows, step)
+        return rings
+
+    def _deliveries(self, totals: dict[tuple[int, bool], npt.NDArray[Any]]) -> list[Operation]:
+        """What is due, added to these accumulators."""
+        operations = [
+            Operation(delivery.DRAIN_RING[k[1]], ring, len(ring) - 1, self.neurons.n, totals[k])
+            for k, ring in self.carried.items()
+        ]
+        for t, p in zip(self.tables, self.pending, strict=True):
+            operations.append(self._deliver(t, p, totals[t.kind.receptor, t.kind.wide]))
+        return operations
 
     def sources(self) -> npt.NDArray[np.bool_]:
         """Which neurons of the network have targets here."""
@@ -158,9 +190,8 @@ class Block:
             delivery.PUSH_SEGMENTS, *head, len(t.segments) - 1, p.size - 1, self.row_of, t.first, t.segments, p.calendar
         )
 
-    def _deliver(self, t: Table, p: Pending) -> Operation:
+    def _deliver(self, t: Table, p: Pending, total: npt.NDArray[Any]) -> Operation:
         k, mask = t.kind, p.size - 1
-        total = self.neurons.accumulator(k.receptor, k.wide)
         if p.ring is not None:
             return Operation(delivery.DRAIN_RING[k.wide], p.ring, mask, self.neurons.n, total)
         if k.bits == 16:
@@ -172,7 +203,9 @@ class Block:
     def step_program(self, lists: tuple[I8, I8], parity: I8, log: I8, now: int) -> Program:
         """What happens in every step: deliver, draw, sample what arrived, update, sample states, emit."""
         neurons = self.neurons
-        operations = [self._deliver(t, p) for t, p in zip(self.tables, self.pending, strict=True)]
+        for t in self.tables:
+            neurons.accumulator(t.kind.receptor, t.kind.wide)
+        operations = self._deliveries(neurons.accumulators)
         operations += [op for k in range(len(self.spec.stimuli)) for op in self._poisson(k)]
         operations += neurons.inputs()
         operations += [s.operation for s in self.samplers if s.before]

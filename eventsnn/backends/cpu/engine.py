@@ -33,6 +33,7 @@ def _meet(control, passed):
 
 @njit(nogil=True)
 def _run(rows, x):
+    """Call every operation of a program."""
     status = 0
     for k in range(rows.shape[0]):
         status |= call(rows[k, 0], rows[k, 1], x)
@@ -93,3 +94,9 @@ def advance(control, thread, programs, parities, totals, producers, crossing):
         step = end
         read = write
     return step, read
+
+
+@njit(nogil=True, cache=True)
+def run_program(rows, x):
+    """Call every operation of a program once; for what happens between runs."""
+    return _run(rows, x)

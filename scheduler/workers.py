@@ -1,0 +1,45 @@
+"""The workers of a Dask cluster as places."""
+
+from __future__ import annotations
+
+import time
+
+import dask
+from distributed import Client
+
+from eventsnn.errors import KindError, ParameterError
+from eventsnn.scheduler.errors import PlanError
+from eventsnn.scheduler.placement import Place
+
+
+def check_client(client: object) -> None:
+    """Raises where `client` is no connected, synchronous distributed.Client."""
+    if not isinstance(client, Client):
+        hint = "; a cluster's is cluster.get_client()" if hasattr(client, "get_client") else ""
+        raise KindError(f"client={client!r} is no distributed.Client{hint}; give one, or None to run in this process")
+    if client.asynchronous:
+        raise KindError("client is asynchronous; give one made with asynchronous=False")
+    if client.status != "running":
+        raise ParameterError(f"client is {client.status}; give one that is connected to its scheduler")
+
+
+def cluster_places(client: Client, parts: int | None) -> list[Place]:
+    """The workers, sorted by address; waits for `parts` of them, or for one, as long as `eventsnn.workers-timeout` allows."""
+    timeout = float(dask.config.get("eventsnn.workers-timeout", 30.0))
+    until = time.monotonic() + timeout
+    wanted = parts or 1
+    while True:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        running = {address: info for address, info in workers.items() if info["status"] == "running"}
+        if len(running) >= wanted:
+            break
+        if time.monotonic() > until:
+            raise PlanError(
+                f"the cluster at {client.scheduler_info(n_workers=0)['address']} has {len(running)} workers after {timeout:g} s, "
+                f"{'at least ' if parts is None else ''}{wanted} needed; start workers, or ask for fewer parts"
+            )
+        time.sleep(0.05)
+    return [
+        Place(address, info["host"], int(info["nthreads"]), int(info["memory_limit"] or 0))
+        for address, info in sorted(running.items())
+    ]
