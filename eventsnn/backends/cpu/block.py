@@ -139,13 +139,15 @@ class Block:
 
         Spikes not yet pushed are pushed; calendars and rings are left empty.
         """
-        run_program(self.push_program().rows, lists.ctypes.data)
+        pushes = self.push_program()
+        run_program(pushes.rows, lists.ctypes.data)
         size = max([p.size for p in self.pending] + [len(r) for r in self.carried.values()], default=1)
         keys = {(t.kind.receptor, t.kind.wide) for t in self.tables} | set(self.carried)
         rings = {k: np.zeros((size, self.neurons.n), np.int64 if k[1] else np.int32) for k in keys}
         for step in range(now + 1, now + size + 1):
             totals = {k: ring[step % size] for k, ring in rings.items()}
-            run_program(Program(self._deliveries(totals)).rows, step)
+            due = Program(self._deliveries(totals))
+            run_program(due.rows, step)
         return rings
 
     def _deliveries(self, totals: dict[tuple[int, bool], npt.NDArray[Any]]) -> list[Operation]:
