@@ -92,7 +92,7 @@ def epochs(workers: int, steps: int = 20_000) -> dict[str, float]:
     for k, pre in enumerate(ring):
         net.stimulate(pre, PoissonInput(rate=9000.0, weight=45.0))
         net.connect(pre >> ring[(k + 1) % workers], FixedIndegree(8), Static(weight=1.0, delay=0.1))
-    options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
         LocalCluster(n_workers=workers, **options) as cluster,
         cluster.get_client() as client,
@@ -116,7 +116,7 @@ def many_populations(workers: int = 2, populations: int = 2000) -> dict[str, flo
     ring = [net.population(f"p{k}", 10, IafPscExp(I_e=400.0)) for k in range(populations)]
     for k, pre in enumerate(ring):
         net.connect(pre >> ring[(k + 1) % populations], FixedIndegree(2), Static(weight=10.0, delay=1.5))
-    options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=workers, **options) as cluster, cluster.get_client() as client:
         started = time.perf_counter()
         with snn.Simulation(net, client=client) as sim:

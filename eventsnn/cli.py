@@ -138,7 +138,7 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     if workers is not None:
         from distributed import LocalCluster
 
-        options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+        options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
         with LocalCluster(n_workers=workers, **options) as cluster, cluster.get_client() as client:
             yield client
     elif scheduler is not None:

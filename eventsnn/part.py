@@ -16,6 +16,7 @@ from eventsnn.backends.cpu.block import LARGEST, Block
 from eventsnn.backends.cpu.connect import Draws, buffers, list_connections
 from eventsnn.backends.cpu.exchange import LOST_PEER, WHY, Crossing
 from eventsnn.backends.cpu.memory import release, take
+from eventsnn.backends.cpu.strands import LIMIT, grid
 from eventsnn.spec import Columns, CurrentStimulus, Equations, Layout, NetworkSpec, PoissonSource, PoissonStimulus, Slice
 from eventsnn.values import bounds
 
@@ -315,8 +316,10 @@ class Part:
 
     def weights(self, projection: int) -> dict[str, npt.NDArray[Any]]:
         """Connections whose targets live here, ordered by (post, k): pre, post, weight, delay (ms)."""
-        scale = 2.0 ** self.spec.projections[projection].exponent
-        found = [self._connections(d, scale) for b in self.blocks for d in b.drawn(projection)]
+        p = self.spec.projections[projection]
+        found = [
+            self._connections(d, 2.0 ** grid(p, projection in b.overrides)) for b in self.blocks for d in b.drawn(projection)
+        ]
         none = [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)]
         pre, post, weight, delay = (np.concatenate(x) for x in zip(none, *found, strict=True))
         order = np.argsort(post, kind="stable")
@@ -346,9 +349,15 @@ class Part:
         if (low >= 0.0 and (values < 0.0).any()) or (high <= 0.0 and (values > 0.0).any()):
             sign = "negative" if low >= 0.0 else "positive"
             raise ValueError(f"weights of {p.name!r}: none may become {sign}: their receptor was chosen by their sign")
-        most = p.per_target * max(abs(low), abs(high))
-        sums = np.bincount(posts, np.abs(values)) if len(posts) else np.zeros(1)
-        if sums.max() > most * (1.0 + 1e-9):
+        unit = 2.0 ** grid(p, True)
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest > (LIMIT[32] - 1) * unit:
+            raise ValueError(
+                f"weights of {p.name!r}: the largest is {largest:g}; at most {(LIMIT[32] - 1) * unit:g} can be stored"
+            )
+        most = p.per_target * np.rint(max(abs(low), abs(high)) / unit) * unit
+        sums = np.bincount(posts, np.rint(np.abs(values) / unit) * unit) if len(posts) else np.zeros(1)
+        if sums.max() > most:
             raise ValueError(
                 f"weights of {p.name!r}: |w| would sum to {sums.max():g} in one target; the integer input was scaled for {most:g}."
                 " Describe the projection with weights as large as they will become"

@@ -25,7 +25,7 @@ def network() -> snn.Network:
 def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         cluster.get_client() as client,
         snn.Simulation(network(), store=f"{folder}/balanced.zarr", client=client) as sim,
     ):

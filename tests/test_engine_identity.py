@@ -48,7 +48,9 @@ def mixed(precision: str = "float64", extra: bool = False) -> snn.Network:
     net.stimulate(exc, PoissonInput(rate=9500.0, weight=20.0))
     net.stimulate(inh[10:250], PoissonInput(rate=snn.Uniform(4000.0, 9000.0), weight=30.0))
     net.stimulate(fast, StepCurrent(times=[5.0, 50.0], values=[400.0, 380.0]))
-    net.connect(exc >> exc, FixedIndegree(50), Static(weight=snn.Normal(20.0, 2.0).truncate(0.0, None), delay=snn.Uniform(0.3, 6.0)))
+    net.connect(
+        exc >> exc, FixedIndegree(50), Static(weight=snn.Normal(20.0, 2.0).truncate(0.0, None), delay=snn.Uniform(0.3, 6.0))
+    )
     net.connect(exc >> inh, FixedTotalNumber(20000), Static(weight=20.0, delay=snn.Normal(1.5, 0.75).truncate(0.1, None)))
     net.connect(inh >> exc, Bernoulli(0.1), Static(weight=-60.0, delay=1.3))
     net.connect(exc >> fast, FixedOutdegree(10), Static(weight=snn.Normal(0.0, 0.3), delay=snn.Uniform(1.0, 40.0)))
@@ -57,7 +59,9 @@ def mixed(precision: str = "float64", extra: bool = False) -> snn.Network:
     net.connect(train >> fast, AllToAll(), Static(weight=0.4, delay=2.0))
     rng = np.random.default_rng(4)
     pre, post = rng.integers(0, 200, 3000), rng.integers(0, 700, 3000)
-    net.connect(fast >> exc, Explicit(pre, post), Static(weight=rng.normal(10.0, 5.0, 3000), delay=rng.integers(3, 30, 3000) * 0.1))
+    net.connect(
+        fast >> exc, Explicit(pre, post), Static(weight=rng.normal(10.0, 5.0, 3000), delay=rng.integers(3, 30, 3000) * 0.1)
+    )
     for population in (exc, inh, fast, source, parrot):
         net.record(population, "spikes")
     net.record(exc[5:300:7], "V_m", every=0.7, dtype=precision)
@@ -89,7 +93,9 @@ def assert_same(found: tuple[xr.DataTree, dict[str, np.ndarray]], expected: tupl
         assert np.array_equal(found[1][name], values), name
 
 
-@pytest.mark.parametrize("options", [{"threads": 2}, {"parts": 2, "threads": 1}, {"parts": 3, "threads": 1}, {"parts": 5, "threads": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"threads": 2}, {"parts": 2, "threads": 1}, {"parts": 3, "threads": 1}, {"parts": 5, "threads": 1}], ids=str
+)
 def test_threads_and_parts_change_nothing(options: dict[str, int], reference: Any) -> None:
     assert_same(run(**options), reference)
 
@@ -144,7 +150,13 @@ def test_the_processor_changes_nothing(environment: dict[str, str], reference: A
     for values in reference[1].values():
         crc = zlib.crc32(values.tobytes(), crc)
     script = DIGEST.format(tests=os.path.dirname(__file__))
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == crc
 

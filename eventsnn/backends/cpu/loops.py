@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,9 @@ def mul(a, b):
 
 
 '''
+
+_LOADING = threading.Lock()
+"""Parts of one process may need the same new kernel at once."""
 
 
 def update_code(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> Code:
@@ -110,8 +114,11 @@ def _module(source: str, name: str) -> ModuleType:
     text = Path(intrinsics.__file__).read_bytes() + source.encode() + f"{numba.__version__} {llvmlite.__version__}".encode()
     stem = f"{name.lower()}_{hashlib.sha256(text).hexdigest()[:24]}"
     module = f"eventsnn_generated_{stem}"
-    if module in sys.modules:
-        return sys.modules[module]
+    with _LOADING:
+        return sys.modules[module] if module in sys.modules else _load(module, stem, source)
+
+
+def _load(module: str, stem: str, source: str) -> ModuleType:
     path = cache_folder() / f"{stem}.py"
     if not path.exists():
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
@@ -121,8 +128,8 @@ def _module(source: str, name: str) -> ModuleType:
     found = importlib.util.spec_from_file_location(module, path)
     assert found is not None and found.loader is not None
     loaded = importlib.util.module_from_spec(found)
-    sys.modules[module] = loaded
     found.loader.exec_module(loaded)
+    sys.modules[module] = loaded
     return loaded
 
 

@@ -6,6 +6,7 @@ adds a function and changes nothing here.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from numba import cfunc
 
 from eventsnn.backends.cpu.intrinsics import OP_SIGNATURE
 
-OK = 0
+_COMPILING = threading.RLock()
 
 
 class Code:
@@ -28,8 +29,9 @@ class Code:
 
     @property
     def address(self) -> int:
-        if self._compiled is None:
-            self._compiled = cfunc(OP_SIGNATURE, nopython=True, cache=True, **self.options)(self.function)
+        with _COMPILING:
+            if self._compiled is None:
+                self._compiled = cfunc(OP_SIGNATURE, nopython=True, cache=True, **self.options)(self.function)
         return int(self._compiled.address)
 
 

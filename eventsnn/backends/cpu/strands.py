@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
@@ -20,7 +21,6 @@ from eventsnn.spec import (
     DrawnTargets,
     Edges,
     EverySource,
-    Fixed,
     FixedDegree,
     Given,
     NetworkSpec,
@@ -29,6 +29,7 @@ from eventsnn.spec import (
     TotalDegree,
     Value,
 )
+from eventsnn.values import bounds
 
 I8 = npt.NDArray[np.int64]
 NONE = np.empty(0, np.int64)
@@ -86,18 +87,19 @@ def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[
     if projection.receptor_positive == projection.receptor_negative or len(signs) == 1:
         signs = [(ANY, signs[0][1])]
     bits = 32 if given is not None else projection.bits
+    exponent = grid(projection, given is not None)
     for sign, number in signs:
         receptor = receptors[number]
         constant = 0
         if bits == 0:
             value = abs(draws.weight.constant) if projection.magnitude else draws.weight.constant
-            constant = int(np.rint(value * draws.scale)) << (projection.exponent - receptor.exponent)
+            constant = int(np.rint(value * draws.scale)) << (exponent - receptor.exponent)
         yield Strand(
             index,
             number,
             receptor.wide,
             bits,
-            projection.exponent - receptor.exponent,
+            exponent - receptor.exponent,
             constant,
             projection.max_delay,
             projection.delay,
@@ -105,15 +107,19 @@ def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[
         )
 
 
-def _bounds(projection: ProjectionSpec, given: npt.NDArray[np.float64] | None) -> tuple[float, float]:
-    weight = projection.weight
+def grid(p: ProjectionSpec, overridden: bool) -> int:
+    """Exponent of the stored integers. Weights that were set take 32 bits each, with room for 16 times the described ones."""
+    if not overridden or p.bits:
+        return p.exponent
+    low, high = bounds(p.weight)
+    most = max(abs(low), abs(high))
+    return max(p.exponent, math.frexp(most)[1] + 4 - 31) if most else p.exponent
+
+
+def _bounds(p: ProjectionSpec, given: npt.NDArray[np.float64] | None) -> tuple[float, float]:
     if given is not None and len(given):
         return float(given.min()), float(given.max())
-    if isinstance(weight, Fixed):
-        return weight.value, weight.value
-    if isinstance(weight, Given):
-        return (float(weight.values.min()), float(weight.values.max())) if len(weight.values) else (0.0, 0.0)
-    return weight.low, weight.high
+    return bounds(p.weight)
 
 
 def _draws(p: ProjectionSpec, targets: Targets, sources: Sources, given: npt.NDArray[np.float64] | None) -> Draws:
@@ -139,7 +145,7 @@ def _draws(p: ProjectionSpec, targets: Targets, sources: Sources, given: npt.NDA
         listed=sources.listed,
         sign=ANY,
         magnitude=int(p.magnitude),
-        scale=2.0**-p.exponent,
+        scale=2.0 ** -grid(p, given is not None),
         limit=0.0,
     )
 
