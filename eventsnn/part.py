@@ -71,11 +71,12 @@ class Part:
         self._logs = np.zeros((n_blocks, 3), np.int64)
         self._crossing: Crossing | None = None
         self._epoch = 0
-        self._pushes = [b.push_program() for b in self.blocks]
         self._stale = True
         self._closed = False
         self._within = min((p.min_delay for p in spec.projections), default=1 << 20)
         self._record_ids = self._recorded_ranges()
+        self._refresh()
+        self._advance(0)  # nothing to do, but compiled from here on: a run never waits for the compiler
         self._seconds["build"] = time.perf_counter() - began
 
     # ---- links
@@ -116,7 +117,10 @@ class Part:
     def run(
         self, until: int, sink: Sink | None, progress: Callable[[int, int], None] | None, stop: threading.Event
     ) -> dict[str, float]:
-        """Advance to step `until`; stops early, at the end of an epoch, when `stop` is set. Returns seconds by activity, and spikes."""
+        """Advance to step `until`; stops early, at the end of an epoch, when `stop` is set.
+
+        Returns seconds by activity, and spikes.
+        """
         began = time.perf_counter()
         before = dict(self._seconds)
         self._refresh()
@@ -326,7 +330,7 @@ class Part:
         return {"pre": pre[order], "post": post[order], "weight": weight[order], "delay": delay[order]}
 
     def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
-        """New weights for the connections whose targets live here, in the order of `weights`; spikes under way keep the old ones."""
+        """New weights for connections whose targets live here, in the order of `weights`; spikes under way keep the old ones."""
         old = self.weights(projection)
         values = np.array(np.broadcast_to(np.asarray(values, np.float64), old["post"].shape))
         self._check_weights(projection, old["post"], values)

@@ -101,7 +101,8 @@ class KernelSpec(Protocol):
 
     `step` is the text of `def step(...)`, without decorators, on scalars of the float type F. Its arguments, in this order:
     *states, refr (int32; only where `refractory`), *inputs (F, one per receptor, already in physical units),
-    I_stim (F; only where current=True was asked for), *constants (F, in the order of `constants`), NREF (int32; where `refractory`).
+    I_stim (F; only where current=True was asked for), *constants (F, in the order of `constants`),
+    NREF (int32; where `refractory`).
     It returns (*new states, new refr where `refractory`, spikes) with spikes an integer 0 or 1.
     Free names in the text: F, I0, I1 (np.int32 0 and 1), fma, mul, exp, log (portable versions).
     """

@@ -1,4 +1,4 @@
-"""A target block: at most 65,536 neurons of one thread, their incoming synapses, and the two programs the epoch loop runs for them."""
+"""A target block: at most 65,536 neurons of one thread, their incoming synapses, and the programs that the epoch loop runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Connections drawn where their targets live, from counters: nothing is communicated, and parts and blocks change nothing.
 
-Connection k of target i of a projection has the word (i, k, 0, 0) of the projection's stream: its parts give the source, the delay and
-the weight. What needs more than that (distinct sources, composite distributions) is drawn beforehand: see listing.py.
+Connection k of target i of a projection has the word (i, k, 0, 0) of the projection's stream: its parts give the source, the
+delay and the weight. What needs more than that (distinct sources, composite distributions) is drawn beforehand: see listing.py.
 """
 
 from __future__ import annotations
@@ -152,9 +152,10 @@ def buffers(d: Draws) -> tuple[Any, ...]:
 
 @njit(nogil=True, cache=True)
 def scatter_to_chunks(d, scratch, bits, horizon, cursor, records, wide):
-    """A record (source in chunk, delay) << 32 | target << 16 | weight per connection, at the cursor of its chunk of 2**bits sources.
+    """A record (source in chunk, delay) << 32 | target << 16 | weight per connection, at the cursor of its chunk.
 
-    Weights wider than 16 bits go to `wide` (empty otherwise). With no room for records the cursors only count: the first pass.
+    A chunk is 2**bits sources. Weights wider than 16 bits go to `wide` (empty otherwise). With no room for records the cursors
+    only count: the first pass.
     """
     sources, dw, ww, values, delays, weights = scratch
     low = np.int64((1 << bits) - 1)

@@ -1,8 +1,8 @@
-"""Spikes to input. A spike pushes the segments (source, delay) of its row into the calendar slot of the step they are due; that step
-streams them into one cache-resident accumulator. Rows whose segments are short use a ring of accumulators instead.
+"""Spikes to input. A spike pushes the segments (source, delay) of its row into the calendar slot of the step they are due; that
+step streams them into one cache-resident accumulator. Rows whose segments are short use a ring of accumulators instead.
 
-A segment is one uint64 `start << 32 | length` into the arrays of its table; targets ascend within a segment. Weights are integers:
-addition has no order, so nothing here can change a result.
+A segment is one uint64 `start << 32 | length` into the arrays of its table; targets ascend within a segment. Weights are
+integers: addition has no order, so nothing here can change a result.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from eventsnn.backends.cpu.operation import Code
 AHEAD = 8
 LINE16 = 32
 LINE32 = 16
+LINE64 = 8
+FAR, NEAR = 6, 3
+"""Spikes ahead whose row pointer, and whose segments, are asked for."""
 S32 = np.uint64(32)
 S16 = np.uint32(16)
 LOW = np.uint64(0xFFFFFFFF)
@@ -37,17 +40,22 @@ def push_segments(args, producers):
         if n == 0:
             continue
         spikes = items(lists[p])
-        after = row_of[spikes[0] & LOW]
-        for i in range(n):
-            row = after
-            if i + 1 < n:
-                after = row_of[spikes[i + 1] & LOW]
-                if after >= 0:
-                    for e in range(first[after], first[after + 1], 8):
+        for i in range(n + FAR):
+            if i < n:
+                far = row_of[spikes[i] & LOW]
+                if far >= 0:
+                    prefetch(first, far)
+            if FAR - NEAR <= i < n + FAR - NEAR:
+                near = row_of[spikes[i - FAR + NEAR] & LOW]
+                if near >= 0:
+                    for e in range(first[near], first[near + 1], LINE64):
                         prefetch(starts, e)
+            if i < FAR:
+                continue
+            row = row_of[spikes[i - FAR] & LOW]
             if row < 0:
                 continue
-            step = np.int64(spikes[i] >> S32)
+            step = np.int64(spikes[i - FAR] >> S32)
             begin, end = first[row], first[row + 1]
             if begin == end:
                 continue

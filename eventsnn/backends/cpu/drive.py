@@ -1,7 +1,8 @@
 """What acts on neurons from outside the network: Poisson counts, given spikes, currents; and neurons that only pass spikes on.
 
-Poisson counts come from one Philox call per neuron and four steps: word (t & 3) of counter (neuron, t >> 2, part). A mean of at most
-10 per step is drawn from a table of thresholds on the word; larger means are sums of independent equal parts, which is exact.
+Poisson counts come from one Philox call per neuron and four steps: word (t & 3) of counter (neuron, t >> 2, part). A mean of at
+most 10 per step is drawn from a table of thresholds on the word; larger means are sums of independent equal parts, which is
+exact.
 """
 
 from __future__ import annotations
@@ -24,30 +25,28 @@ def _draw_table(size):
             return 0
         n = a[0]
         first = np.uint32(a[1])
+        t = carray(pointer(a[2], np.uint32), a[3])
         k0 = np.uint32(a[5])
         k1 = np.uint32(a[6])
         quad = np.uint32(step >> 2)
         counts = carray(pointer(a[7], np.uint16), (4, n))
         r0, r1, r2, r3 = counts[0], counts[1], counts[2], counts[3]
         for part in range(a[4]):
-            for base in range(0, a[3], size):
-                t = carray(pointer(a[2], np.uint32), a[3])[base : base + size]
-                clear = part == 0 and base == 0
-                for i in range(n):
-                    w0, w1, w2, w3 = philox(first + np.uint32(i), quad, np.uint32(part), np.uint32(0), k0, k1)
-                    n0 = np.uint32(0)
-                    n1 = np.uint32(0)
-                    n2 = np.uint32(0)
-                    n3 = np.uint32(0)
-                    for k in range(size):
-                        n0 += np.uint32(w0 > t[k])
-                        n1 += np.uint32(w1 > t[k])
-                        n2 += np.uint32(w2 > t[k])
-                        n3 += np.uint32(w3 > t[k])
-                    r0[i] = n0 if clear else r0[i] + n0
-                    r1[i] = n1 if clear else r1[i] + n1
-                    r2[i] = n2 if clear else r2[i] + n2
-                    r3[i] = n3 if clear else r3[i] + n3
+            for i in range(n):
+                w0, w1, w2, w3 = philox(np.uint32(first + np.uint32(i)), quad, np.uint32(part), np.uint32(0), k0, k1)
+                n0 = np.uint32(0)
+                n1 = np.uint32(0)
+                n2 = np.uint32(0)
+                n3 = np.uint32(0)
+                for k in range(size):
+                    n0 += np.uint32(w0 > t[k])
+                    n1 += np.uint32(w1 > t[k])
+                    n2 += np.uint32(w2 > t[k])
+                    n3 += np.uint32(w3 > t[k])
+                r0[i] = n0 if part == 0 else r0[i] + n0
+                r1[i] = n1 if part == 0 else r1[i] + n1
+                r2[i] = n2 if part == 0 else r2[i] + n2
+                r3[i] = n3 if part == 0 else r3[i] + n3
         return 0
 
     return draw
@@ -182,8 +181,8 @@ def _add_current(real):
     return add
 
 
-DRAW_TABLE = {size: Code(_draw_table(size)) for size in (4, 8, 12, 16, 20, 24, 32, 40)}
-"""By thresholds at a time: (n, first id, thresholds, their number, parts, key, key, counts, clock)"""
+DRAW_TABLE = {size: Code(_draw_table(size)) for size in (8, 12, 16, 20, 24, 32, 40)}
+"""By thresholds in registers: (n, first id, thresholds, their number, parts, key, key, counts, clock)"""
 DRAW_EACH = Code(draw_each, error_model="numpy")
 ADD_COUNTS = {False: Code(_add_counts(np.int32)), True: Code(_add_counts(np.int64))}
 """By width of the accumulator: (n, counts, accumulator, weight)"""

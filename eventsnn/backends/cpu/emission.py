@@ -16,8 +16,8 @@ S32 = np.uint64(32)
 def emit(args, step):
     """Write the neurons with flags to the spike list of this epoch, and to the log where they are recorded.
 
-    Arguments: words of flags, flags, ids, counts, recorded, the two epoch lists, parity, log. A flag is the number of spikes (m <= 255);
-    such a neuron is written m times. An item is step << 32 | id.
+    Arguments: words of flags, flags, ids, counts, recorded, the two epoch lists, parity, log. A flag is the number of spikes
+    (m <= 255); such a neuron is written m times. An item is step << 32 | id.
     """
     a = carray(pointer(args, np.int64), 9)
     flags8 = carray(pointer(a[1], np.uint64), a[0])

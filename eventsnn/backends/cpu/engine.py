@@ -1,8 +1,8 @@
 """The epoch loop. Within a part, threads own target blocks and meet once per epoch.
 
-The law: U(k), the updates of epoch k, may run at once in all blocks and all parts; the exchange X(k) of the spikes found in it precedes
-U(k + 1), where an epoch is no longer than the shortest delay between those who exchange. So every spike is pushed before the first
-step in which it can be due.
+The law: U(k), the updates of epoch k, may run at once in all blocks and all parts; the exchange X(k) of the spikes found in it
+precedes U(k + 1), where an epoch is no longer than the shortest delay between those who exchange. So every spike is pushed before
+the first step in which it can be due.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def _run(rows, x):
 def advance(control, thread, programs, parities, totals, producers, crossing):
     """Run one thread's blocks from control[STEP] to control[UNTIL]. Returns the step and the parity that were reached.
 
-    programs (blocks, 4): address and number of push operations, address and number of step operations. producers (2, 1 + blocks + 1, 3):
-    by parity, [0, 0, number of lists], the spike list of each block, that of the peers. crossing: function, arguments and state of the
-    operation that exchanges spikes with peers, or zeros.
+    programs (blocks, 4): address and number of push operations, address and number of step operations.
+    producers (2, 1 + blocks + 1, 3): by parity, [0, 0, number of lists], the spike list of each block, that of the peers.
+    crossing: function, arguments and state of the operation that exchanges spikes with peers, or zeros.
     """
     threads = control[THREADS]
     passed = control[BARRIER] // threads

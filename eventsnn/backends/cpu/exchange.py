@@ -1,7 +1,7 @@
 """One packet to and from every peer, without the interpreter: libc sockets inside the nogil loop.
 
-A packet is HEADER words (magic and generation, step, number of items, 0) and the items, all uint64. Sends and receives make progress
-together, so packets larger than the socket buffers cannot deadlock; waiting is bounded by the deadline.
+A packet is HEADER words (magic and generation, step, number of items, 0) and the items, all uint64. Sends and receives make
+progress together, so packets larger than the socket buffers cannot deadlock; waiting is bounded by the deadline.
 """
 
 from __future__ import annotations
@@ -218,8 +218,8 @@ def _now():
 def cross(args, lists_address):
     """After an epoch: pack its spikes and, where a cross-part epoch ends, exchange them.
 
-    Arguments: peers, neurons, words, masks, sending, receiving, sockets or 0, their number, progress, waiting, state (PACKED, LAST, STEP,
-    GENERATION, PATIENCE, LOST, WHY, NANOSECONDS).
+    Arguments: peers, neurons, words, masks, sending, receiving, sockets or 0, their number, progress, waiting, state (PACKED,
+    LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS).
     """
     a = carray(pointer(args, np.int64), 11)
     peers = a[0]
@@ -273,6 +273,7 @@ class Crossing:
         self.state = np.zeros(8, np.int64)
         self.state[GENERATION], self.state[PATIENCE] = generation, int(deadline * 1000)
         scratch = (np.zeros((peers, 3), np.int64), np.zeros((peers, 2), np.int32), self.state)
+        CROSS.address  # noqa: B018  compiled now, not in the run
         self.operation = Operation(CROSS, peers, *masks.shape, masks, self.sending, self.receiving, fds, len(fds), *scratch)
 
     def packets(self) -> list[memoryview]:

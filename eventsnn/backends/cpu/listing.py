@@ -1,7 +1,7 @@
 """Connections that are drawn into lists before they are sorted: distinct sources, a source's targets, composite distributions.
 
-Words: distinct numbers come from (i, attempt, 1, 0), targets from (i, k, 4, 0), draw n > 0 of a composite distribution from (i, k, 16 + n, 0)
-for delays and (i, k, 48 + n, 0) for weights, where i is the neuron that draws.
+Words: distinct numbers come from (i, attempt, 1, 0), targets from (i, k, 4, 0), draw n > 0 of a composite distribution from
+(i, k, 16 + n, 0) for delays and (i, k, 48 + n, 0) for weights, where i is the neuron that draws.
 """
 
 from __future__ import annotations

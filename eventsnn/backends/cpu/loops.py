@@ -53,7 +53,10 @@ def _code(source: str, name: str) -> Code:
 
 
 def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> str:
-    """Arguments of the update: n, states, refr, accumulators, flags, current, scalars (scale of each receptor, constants), arrays, NREF."""
+    """The text of the module that holds the update.
+
+    Its arguments: n, states, refr, accumulators, flags, current, scalars (scale of each receptor, constants), arrays, NREF.
+    """
     step = kernel.step_source(current)
     names = [*kernel.constant_names(current)]
     pointers = [f"s_{s}:F" for s in kernel.states]
@@ -107,8 +110,11 @@ def _inlined(source: str) -> str:
 
 
 def _module(source: str, name: str) -> ModuleType:
-    """Import generated source from the cache folder. Numba's own cache then lies beside it; it doesn't notice a changed callee, so the
-    file's name holds a hash of everything that reaches the machine code."""
+    """Import generated source from the cache folder.
+
+    Numba's own cache then lies beside it; it doesn't notice a changed callee, so the file's name holds a hash of everything that
+    reaches the machine code.
+    """
     from eventsnn.backends.cpu import intrinsics
 
     text = Path(intrinsics.__file__).read_bytes() + source.encode() + f"{numba.__version__} {llvmlite.__version__}".encode()
@@ -134,7 +140,7 @@ def _load(module: str, stem: str, source: str) -> ModuleType:
 
 
 def cache_folder() -> Path:
-    """Where generated modules are kept: $EVENTSNN_CACHE, else the user's cache folder, else a temporary one if that cannot be written."""
+    """Where generated modules are kept: $EVENTSNN_CACHE, else the user's cache folder, else a temporary one."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for folder in (os.environ.get("EVENTSNN_CACHE"), home / "eventsnn", Path(tempfile.gettempdir()) / f"eventsnn-{os.getuid()}"):
         if folder is None:

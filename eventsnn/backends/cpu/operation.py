@@ -1,7 +1,7 @@
 """Operations: compiled functions with one signature, called by address, each with a row of int64 arguments.
 
-The epoch loop is an interpreter over lists of (function, arguments) pairs. It is compiled once; a new model or a new way of delivery
-adds a function and changes nothing here.
+The epoch loop is an interpreter over lists of (function, arguments) pairs. It is compiled once; a new model or a new way of
+delivery adds a function and changes nothing here.
 """
 
 from __future__ import annotations

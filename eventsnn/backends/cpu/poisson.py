@@ -12,7 +12,6 @@ from eventsnn.backends.cpu.operation import Operation
 from eventsnn.codegen.hostmath import exp
 from eventsnn.spec import Key
 
-SIZES = tuple(drive.DRAW_TABLE)
 TABLE_MEAN = 10.0
 """Largest mean that is drawn at once."""
 
@@ -20,7 +19,7 @@ TABLE_MEAN = 10.0
 def thresholds(mean: float) -> npt.NDArray[np.uint32]:
     """P(N <= k) * 2**32 - 1 for k = 0, 1, ...: a word gives as many events as there are thresholds below it.
 
-    Padded, with what no word exceeds, to a size that kernels are compiled for.
+    Padded, with what no word exceeds, to a number that a kernel holds.
     """
     p = float(exp(-mean))
     total, k = p, 0
@@ -30,8 +29,8 @@ def thresholds(mean: float) -> npt.NDArray[np.uint32]:
         k += 1
         p = p * mean / k
         total = total + p
-    size = next((s for s in SIZES if len(out) <= s), SIZES[-1])
-    return np.array(out + [0xFFFFFFFF] * (-len(out) % size), np.uint32)
+    size = next(s for s in drive.DRAW_TABLE if len(out) <= s)
+    return np.array(out + [0xFFFFFFFF] * (size - len(out)), np.uint32)
 
 
 def counts_operation(
@@ -39,7 +38,8 @@ def counts_operation(
 ) -> tuple[list[Operation], npt.NDArray[np.uint16]]:
     """Draw counts of a mean per step, and where the counts of four steps lie.
 
-    One mean: for every index from ids[0] to ids[-1], so that a neuron draws the same whoever else was selected. A mean per neuron: for ids.
+    One mean: for every index from ids[0] to ids[-1], so that a neuron draws the same whoever else was selected.
+    A mean per neuron: for ids.
     """
     n = len(ids) if isinstance(mean, np.ndarray) else int(ids[-1] - ids[0]) + 1
     counts = np.zeros((4, n), np.uint16)
@@ -52,5 +52,4 @@ def counts_operation(
         return [], counts
     split = max(1, int(np.ceil(mean / TABLE_MEAN)))
     table = thresholds(mean / split)
-    code = drive.DRAW_TABLE[min(len(table), SIZES[-1])]
-    return [Operation(code, n, int(ids[0]), table, len(table), split, *key, counts, clock)], counts
+    return [Operation(drive.DRAW_TABLE[len(table)], n, int(ids[0]), table, len(table), split, *key, counts, clock)], counts

@@ -85,7 +85,10 @@ def kinds_of(all_strands: Sequence[Strand]) -> list[tuple[Kind, list[Strand]]]:
 def build_table(
     kind: Kind, strands: Sequence[Strand], pres: Sequence[int], bases: dict[int, int], sizes: dict[int, int]
 ) -> Table:
-    """Draw and sort the connections of strands; `bases` and `sizes` give the rows of each pre population, `pres` that of each strand."""
+    """Draw and sort the connections of strands.
+
+    `bases` and `sizes` give the rows of each pre population, `pres` the pre population of each strand.
+    """
     rows = sum(sizes.values())
     horizon = max(s.horizon for s in strands)
     ring = (
@@ -167,7 +170,7 @@ def delay_probabilities(delay: Value) -> npt.NDArray[np.float64]:
 
 @njit(nogil=True, cache=True)
 def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays):
-    """Counting sort of every chunk by (source, delay). Writes synapses, row starts and segments; returns the number of segments."""
+    """Counting sort of every chunk by (source, delay): writes synapses, row starts, segments; returns the number of segments."""
     chunk = 1 << bits
     counts = np.empty(chunk * horizon + 1, np.int64)
     used = 0
