@@ -14,6 +14,7 @@ from eventsnn.spec import Drawn, Fixed, Given, Key, Value
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 LOW, S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+QUANTILES = 4096
 
 
 def philox(c0: Ints, c1: int, c2: int, c3: int, key: Key) -> npt.NDArray[np.uint32]:
@@ -52,3 +53,26 @@ def _(value: Drawn, key: Key, name: str, ids: Ints, positions: Ints | None = Non
     ordinal = int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little")
     words = [philox(ids, ordinal, t // 4, 0, key)[:, t % 4] for t in range(len(value.tables))]
     return sample(value, np.stack(words, axis=1))
+
+
+@singledispatch
+def spread(value: Value) -> Floats:
+    """Numbers that stand for all that a value can be, each as likely as any other: for expectations, never for results."""
+    raise TypeError(f"no rule for a value of type {type(value).__name__}")
+
+
+@spread.register
+def _(value: Fixed) -> Floats:
+    return np.array([value.value])
+
+
+@spread.register
+def _(value: Given) -> Floats:
+    return value.values
+
+
+@spread.register
+def _(value: Drawn) -> Floats:
+    step = (1 << 32) // QUANTILES
+    words = (np.arange(QUANTILES, dtype=np.uint64) * np.uint64(step) + np.uint64(step // 2)).astype(np.uint32)
+    return sample(value, np.stack([np.roll(words, 911 * k) for k in range(len(value.tables))], axis=1))

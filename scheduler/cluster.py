@@ -232,6 +232,5 @@ class DaskParts:
             self._watch.answers(calls, "while the simulation was closed")
             return
         until = time.monotonic() + GOODBYE
-        for call in calls.values():
-            with contextlib.suppress(Exception):
-                call.result(timeout=max(0.1, until - time.monotonic()))
+        while any(not calls[rank].done() for rank in self._watch.reachable() if rank in calls) and time.monotonic() < until:
+            time.sleep(0.05)

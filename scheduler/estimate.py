@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eventsnn.scheduler.layout import overlap
-from eventsnn.spec import CurrentStimulus, Edges, Equations, NetworkSpec, PopulationSpec, ProjectionSpec, Slice, Stimulus, Train
+from eventsnn.scheduler.tables import tables_bytes
+from eventsnn.spec import (
+    CurrentStimulus,
+    Edges,
+    Equations,
+    Fixed,
+    NetworkSpec,
+    PopulationSpec,
+    ProjectionSpec,
+    Slice,
+    Stimulus,
+    Train,
+)
 
 RATE = 10.0
 """Hz: the rate that is assumed of every neuron."""
 BLOCK = 65_536
 """Most neurons of one target block."""
-SYNAPSE = {0: 2, 16: 4, 32: 6}
-"""Bytes per synapse, by how its weight is stored: a 16-bit target, and a weight unless all are equal."""
-SEGMENT = 8
-"""Bytes that point to the synapses of one source with one delay in one block."""
-NEURON = 40
-"""Bytes per neuron besides its states: refractory counter, inputs, spike lists."""
+FEWEST = 256
+"""Fewest neurons for which a part starts another thread."""
+NEURON = 22
+"""Bytes per neuron besides states and inputs: id, counter of spikes, refractory counter, flags."""
+WHERE = 4
+"""Bytes, per block and neuron of the whole network, that say where the synapses of that source begin."""
+COUNTS = 8
+"""Bytes per neuron of a Poisson input: the counts of four steps."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +49,18 @@ class Cost:
 
 
 def cost(spec: NetworkSpec, slices: Sequence[Slice], threads: int) -> Cost:
-    """Expected cost of a part with these slices."""
+    """Expected cost of a part with these slices, once it is built."""
     neurons = sum(s.stop - s.start for s in slices)
-    blocks = max(threads, math.ceil(neurons / BLOCK))
+    blocks = _blocks(neurons, threads)
     here = defaultdict(list)
     for piece in slices:
         here[piece.population].append(piece)
-    synapses, total = 0.0, 0.0
-    for projection in spec.projections:
-        count = sum(expected_synapses(projection, piece) for piece in here[projection.post])
-        synapses += count
-        total += count * SYNAPSE[projection.bits] + SEGMENT * segments(projection, count, blocks)
-        if isinstance(projection.rule, Edges) and count:
-            total += 16.0 * len(projection.rule.pre) * count / max(projection.expected, 1.0)
-    total += sum((s.stop - s.start) * _neuron_bytes(spec.populations[s.population]) for s in slices)
-    total += sum(_stimulus_bytes(stimulus, here[stimulus.population]) for stimulus in spec.stimuli)
-    return Cost(neurons, synapses, total)
+    counts = [(p, sum(expected_synapses(p, piece) for piece in here[p.post])) for p in spec.projections if p.post in here]
+    total = tables_bytes(spec, counts, neurons, blocks)
+    total += sum(16.0 * len(p.rule.pre) * n / max(p.expected, 1.0) for p, n in counts if isinstance(p.rule, Edges))
+    total += _neurons_bytes(spec, slices) + WHERE * spec.size * blocks
+    total += sum(_stimulus_bytes(stimulus, here.get(stimulus.population, ())) for stimulus in spec.stimuli)
+    return Cost(neurons, sum(n for _, n in counts), total)
 
 
 def loads(spec: NetworkSpec, pieces: Iterable[Slice]) -> dict[Slice, float]:
@@ -66,19 +76,36 @@ def expected_synapses(projection: ProjectionSpec, piece: Slice) -> float:
     return projection.expected * overlap(projection.post_subset, piece.start, piece.stop) / max(len(projection.post_subset), 1)
 
 
-def segments(projection: ProjectionSpec, synapses: float, blocks: int) -> float:
-    """Expected number of non-empty (source, delay, block) cells that `synapses` synapses fall into."""
-    cells = float(len(projection.pre_subset)) * (projection.max_delay - projection.min_delay + 1) * blocks
-    return -cells * math.expm1(-synapses / cells) if cells else 0.0
+def _blocks(neurons: int, threads: int) -> int:
+    """Target blocks of a part: as many for each of its threads as keep every one within BLOCK."""
+    busy = max(1, min(threads, neurons // FEWEST))
+    return busy * max(1, math.ceil(neurons / (busy * BLOCK)))
 
 
-def _neuron_bytes(population: PopulationSpec) -> float:
+def _neurons_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> float:
+    """States and inputs lie in columns over all neurons of a part, as many as its richest model needs."""
+    populations = {s.population: spec.populations[s.population] for s in slices}
+    real = 4 if spec.precision == "float32" else 8
+    inputs = {(number, r.wide) for p in populations.values() for number, r in enumerate(p.receptors)}
+    columns = real * max((_states(p) for p in populations.values()), default=0) + sum(8 if wide else 4 for _, wide in inputs)
+    if any(isinstance(s, CurrentStimulus) and s.population in populations for s in spec.stimuli):
+        columns += real
+    return sum((s.stop - s.start) * (NEURON + columns + _own_bytes(populations[s.population])) for s in slices)
+
+
+def _states(population: PopulationSpec) -> int:
+    return len(population.dynamics.kernel.states) if isinstance(population.dynamics, Equations) else 0
+
+
+def _own_bytes(population: PopulationSpec) -> float:
+    """Bytes per neuron of what is given one by one: parameters, and the constants made of them; spikes of a train."""
     dynamics = population.dynamics
-    states = len(dynamics.kernel.states) if isinstance(dynamics, Equations) else 0
-    trains = 16.0 * len(dynamics.steps) / population.size if isinstance(dynamics, Train) else 0.0
-    return NEURON + 8.0 * states + trains
+    if isinstance(dynamics, Train):
+        return 16.0 * len(dynamics.steps) / population.size
+    parameters: Mapping[str, object] = getattr(dynamics, "parameters", {})
+    return 16.0 * sum(not isinstance(value, Fixed) for value in parameters.values())
 
 
 def _stimulus_bytes(stimulus: Stimulus, slices: Sequence[Slice]) -> float:
     here = sum(overlap(stimulus.subset, s.start, s.stop) for s in slices)
-    return here * (stimulus.values.nbytes / max(len(stimulus.subset), 1) if isinstance(stimulus, CurrentStimulus) else 8.0)
+    return here * (stimulus.values.nbytes / max(len(stimulus.subset), 1) if isinstance(stimulus, CurrentStimulus) else COUNTS)

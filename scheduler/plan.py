@@ -43,6 +43,11 @@ class Plan:
         return tuple(share.slices for share in self.shares)
 
     @property
+    def bytes(self) -> float:
+        """Expected memory of all parts, once they are built."""
+        return sum(share.cost.bytes for share in self.shares)
+
+    @property
     def traffic(self) -> float:
         """Expected spikes that leave a part, over all parts, per epoch."""
         return sum(share.leaving for share in self.shares) * self.epoch * self.dt * 1e-3

@@ -1,4 +1,8 @@
-"""What of a network one part needs: given edges and given spikes whose target lies elsewhere stay at home."""
+"""What of a network one part needs: given edges and given spikes whose target lies elsewhere stay at home.
+
+But for the edges with the least and the largest weight of a projection, which go to all: what weights may become later is decided
+by the bounds of all of them, and must not depend on where an edge lives. A part ignores edges to neurons that it does not hold.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,8 @@ def _projection(projection: ProjectionSpec, slices: Sequence[Slice]) -> Projecti
     if not isinstance(edges, Edges):
         return projection
     here = _within(projection.post_subset.array()[edges.post], slices)
+    if isinstance(projection.weight, Given) and len(here):
+        here[[projection.weight.values.argmin(), projection.weight.values.argmax()]] = True
     return replace(
         projection,
         rule=Edges(edges.pre[here], edges.post[here]),

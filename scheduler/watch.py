@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from distributed import Client, Future
@@ -16,6 +16,8 @@ POLL = 0.25
 """Seconds."""
 GRACE = 3.0
 """Seconds that the cause of a broken link may take to show."""
+PATIENCE = 5.0
+"""Seconds that the scheduler may take to say which workers live."""
 
 
 class Pending(Protocol):
@@ -86,13 +88,25 @@ class Watch:
         if moment - self._checked < 0.5 and not now:
             return
         self._checked = moment
-        try:
-            alive = self.client.sync(_scheduler(self.client).ncores, callback_timeout=10.0)
-        except Exception as error:
-            raise ClusterLost(f"the Dask scheduler did not answer {when}: {type(error).__name__}: {error}") from error
+        alive = self._alive(when)
         for address, held in zip(self._addresses, self._held, strict=True):
             if address not in alive:
                 raise WorkerLost(address, held, when)
+
+    def reachable(self) -> list[int]:
+        """Parts whose worker lives, as far as the scheduler knows; none when that is gone."""
+        try:
+            alive = self._alive("")
+        except ClusterLost:
+            return []
+        return [rank for rank, address in enumerate(self._addresses) if address in alive]
+
+    def _alive(self, when: str) -> Collection[str]:
+        try:
+            alive: Collection[str] = self.client.sync(_scheduler(self.client).ncores, callback_timeout=PATIENCE)
+        except Exception as error:
+            raise ClusterLost(f"the Dask scheduler did not answer {when}: {type(error).__name__}: {error}") from error
+        return alive
 
     def _wait_for_cause(self, until: float, when: str) -> None:
         while time.monotonic() < until:

@@ -11,31 +11,35 @@ import pytest
 
 from eventsnn.scheduler.epochs import crossing, epoch_steps
 from eventsnn.scheduler.errors import LinkLost, PlanError, WorkerLost
-from eventsnn.scheduler.estimate import cost, segments
+from eventsnn.scheduler.estimate import cost
 from eventsnn.scheduler.layout import Owners, tidy
 from eventsnn.scheduler.partition import Partition, balanced, whole
 from eventsnn.scheduler.placement import Place
 from eventsnn.scheduler.plan import Plan, make_plan
+from eventsnn.scheduler.tables import Bundle, Kind, segments
 from eventsnn.spec import (
     DrawnSources,
     Fixed,
     FixedDegree,
+    Given,
     Layout,
     NetworkSpec,
     PopulationSpec,
     ProjectionSpec,
+    ReceptorSpec,
     Relay,
     Slice,
     Subset,
 )
 
 HERE = Place("here", "", 2, 0)
+INPUT = (ReceptorSpec("in", "", 0, wide=False),)
 
 
 def network(sizes: list[int], *projections: tuple[int, int, int, int], dt: float = 0.1, bits: int = 0) -> NetworkSpec:
     """Parrots; a projection is (pre, post, in-degree, delay in steps)."""
     first = np.cumsum([0, *sizes])
-    populations = tuple(PopulationSpec(f"p{k}", n, int(first[k]), Relay(), (), (k, 0)) for k, n in enumerate(sizes))
+    populations = tuple(PopulationSpec(f"p{k}", n, int(first[k]), Relay(), INPUT, (k, 0)) for k, n in enumerate(sizes))
     made = tuple(projection(sizes, *p, bits=bits) for p in projections)
     return NetworkSpec(dt, 1, "float64", populations, made, (), ())
 
@@ -196,11 +200,18 @@ def test_parts_that_share_a_place_share_its_memory() -> None:
 
 def test_segments_are_counted_as_balls_in_bins() -> None:
     p = projection([200, 300], 0, 1, 20, 15)
-    p = replace(p, min_delay=10, max_delay=19)
+    p = replace(p, delay=Given(np.arange(10.0, 20.0)), min_delay=10, max_delay=19)
     rng = np.random.default_rng(1)
     cells = rng.integers(0, 200 * 10 * 2, size=(50, 6000))
     counted = np.mean([len(set(row.tolist())) for row in cells])
-    assert math.isclose(segments(p, 6000.0, 2), counted, rel_tol=0.01)
+    assert math.isclose(segments([Bundle(Kind(0, False, 16, 0), p, 6000.0)], 2), counted, rel_tol=0.01)
+
+
+def test_projections_from_the_same_sources_share_segments() -> None:
+    p = projection([200, 300], 0, 1, 20, 15)
+    kind = Kind(0, False, 16, 0)
+    once, twice = (segments([Bundle(kind, p, 6000.0)] * n, 1) for n in (1, 2))
+    assert math.isclose(once, 200.0, rel_tol=1e-6) and math.isclose(twice, 200.0, rel_tol=1e-6)
 
 
 def test_costs_of_parts_add_up() -> None:

@@ -25,7 +25,7 @@ def look_up(table: Floats, words: Words) -> Floats:
 
 def sample(drawn: spec.Drawn, words: npt.NDArray[np.uint32]) -> Floats:
     """One number per row of `words`, whose columns are the uint32 words of the draws: shape (elements, draws) or (elements,)."""
-    columns = words.reshape(len(words), -1)
+    columns = words.reshape(len(words), len(drawn.tables))
     draws = [look_up(table, columns[:, k]) for k, table in enumerate(drawn.tables)]
     return run_program(drawn.program, draws, len(columns))
 

@@ -50,3 +50,8 @@ class Program:
     def __init__(self, operations: list[Operation]) -> None:
         self.operations = operations
         self.rows = np.array([(o.code.address, o.row.ctypes.data) for o in operations], np.int64).reshape(-1, 2)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the rows lie, and how many they are."""
+        return self.rows.ctypes.data, len(self.rows)

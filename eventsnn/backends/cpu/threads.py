@@ -1,0 +1,129 @@
+"""The threads of a part: what they share, and one call that advances all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.backends.cpu import engine
+from eventsnn.backends.cpu.block import LARGEST, Block
+from eventsnn.backends.cpu.exchange import LOST_PEER, Crossing
+from eventsnn.backends.cpu.memory import COUNT, release, take
+from eventsnn.spec import NetworkSpec, Slice
+
+I8 = npt.NDArray[np.int64]
+FEWEST = 256
+"""Neurons below which another thread costs more than it brings."""
+LONGEST = 1024
+"""Steps of an epoch within a part, at most."""
+
+
+class PeerLost(Exception):
+    """A peer, by position, and why; the part turns it into an error with names."""
+
+    def __init__(self, peer: int, why: str) -> None:
+        super().__init__(peer, why)
+        self.peer, self.why = peer, why
+
+
+class Threads:
+    """Blocks, the spike lists between them, and the threads that run them."""
+
+    def __init__(self, spec: NetworkSpec, slices: Sequence[Slice], threads: int, name: str) -> None:
+        neurons = sum(s.stop - s.start for s in slices)
+        self.number = max(1, min(threads, neurons // FEWEST))
+        self._pool = ThreadPoolExecutor(self.number, thread_name_prefix=name)
+        self._clock = np.zeros(1, np.int64)
+        n = self.number * -(-neurons // (self.number * LARGEST)) if neurons else 1
+        self.blocks = [Block(spec, _cut(slices, b, n), self._clock) for b in range(n)]
+        list(self._pool.map(Block.build, self.blocks))
+        self._control = np.zeros(engine.SIZE, np.int64)
+        within = min((p.min_delay for p in spec.projections), default=LONGEST)
+        self._control[engine.THREADS], self._control[engine.EPOCH] = self.number, max(1, min(within, LONGEST))
+        self._producers = np.zeros((2, n + 2, 3), np.int64)
+        self._producers[:, 0, COUNT] = n + 1
+        self._parities, self._totals, self._logs = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros((n, 3), np.int64)
+        self._crossing: Crossing | None = None
+        self._stale = True
+        self.refresh(0)
+        self.advance(0, 0)  # nothing to do, but compiled from here on: a run never waits for the compiler
+
+    @property
+    def spikes(self) -> int:
+        """Spikes so far."""
+        return int(self._totals.sum())
+
+    @property
+    def lists(self) -> I8:
+        """The spike lists of the last epoch, which the next one pushes first; the last is that of the peers."""
+        return self._producers[int(self._control[engine.PARITY])]
+
+    def cross(self, crossing: Crossing | None, epoch: int) -> None:
+        """Exchange spikes with peers every `epoch` steps."""
+        self._crossing = crossing
+        self._control[engine.CROSS] = epoch
+
+    def stale(self) -> None:
+        """Parameters, injected spikes or weights have changed: programs are made anew before the next step."""
+        self._stale = True
+
+    def refresh(self, now: int) -> None:
+        """Make the programs of all blocks, if anything has changed."""
+        if not self._stale:
+            return
+        steps = []
+        for b, block in enumerate(self.blocks):
+            lists = (self._producers[0, 1 + b], self._producers[1, 1 + b])
+            steps.append(block.step_program(lists, self._parities[b : b + 1], self._logs[b], now))
+        pushes = [b.push_program() for b in self.blocks]
+        self._keep = (pushes, steps)
+        self._programs = np.array([(*p.place, *s.place) for p, s in zip(pushes, steps, strict=True)], np.int64)
+        self._stale = False
+
+    def advance(self, now: int, until: int) -> int:
+        """From step `now` towards `until`; the step that was reached. Raises PeerLost, MemoryError."""
+        self._control[engine.STEP], self._control[engine.UNTIL] = now, until
+        self._clock[0] = now + 1
+        for s in (s for b in self.blocks for s in b.samplers):
+            s.rows[0] = 0
+        crossing = np.zeros(3, np.int64) if self._crossing is None else self._crossing.place()
+        shared = (self._programs, self._parities, self._totals, self._producers, crossing)
+        futures = [self._pool.submit(engine.advance, self._control, k, *shared) for k in range(self.number)]
+        for f in futures:
+            step, self._control[engine.PARITY] = f.result()
+        status = int(self._control[engine.STATUS])
+        if status & LOST_PEER and self._crossing is not None:
+            raise PeerLost(*self._crossing.lost())
+        if status:
+            raise MemoryError(f"no memory for the spikes and pending input after step {step}")
+        return int(step)
+
+    def recorded(self) -> npt.NDArray[np.uint64]:
+        """Spikes of recorded neurons since the last call, sorted: step << 32 | id."""
+        items = np.concatenate([take(row) for row in self._logs])
+        items.sort()
+        return items
+
+    def close(self) -> None:
+        """Stop the threads and give memory back."""
+        self._pool.shutdown(wait=True)
+        for rows in (*self._producers, self._logs):
+            release(rows)
+        if self._crossing is not None:
+            self._crossing.close()
+        for b in self.blocks:
+            b.close()
+
+
+def _cut(slices: Sequence[Slice], b: int, n: int) -> list[Slice]:
+    """Piece b of n of every slice."""
+    out = []
+    for s in slices:
+        size = s.stop - s.start
+        low, high = s.start + size * b // n, s.start + size * (b + 1) // n
+        if high > low:
+            out.append(Slice(s.population, low, high))
+    return out
