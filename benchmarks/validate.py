@@ -9,7 +9,6 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 import eventsnn as snn
 from benchmarks.environments import ROOT
@@ -24,7 +23,7 @@ BRUNEL = {"rate": 32.1, "cv": 0.17, "fano": 60.0}
 """NEST's example brunel_delta_nest, one run of 200 to 1000 ms."""
 
 
-def trains(node: xr.DataTree) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def trains(node: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Times and neurons of the spikes after SETTLE."""
     late = node["time"].values > SETTLE
     return node["time"].values[late], node["neuron"].values[late].astype(np.int64)
@@ -34,12 +33,12 @@ def interval_cv(times: npt.NDArray[np.float64], neurons: npt.NDArray[np.int64], 
     """Mean over neurons, with at least `fewest` spikes, of the coefficient of variation of their intervals."""
     order = np.lexsort((times, neurons))
     pieces = np.split(times[order], np.flatnonzero(np.diff(neurons[order])) + 1)
-    return float(np.mean([np.std(np.diff(p)) / np.mean(np.diff(p)) for p in pieces if len(p) >= fewest] or [np.nan]))
+    return float(np.mean([float(np.std(np.diff(p)) / np.mean(np.diff(p))) for p in pieces if len(p) >= fewest] or [np.nan]))
 
 
 def fano(times: npt.NDArray[np.float64], until: float, width: float = 1.0) -> float:
     """Variance over mean of the population's count in bins of `width` ms."""
-    counts = np.histogram(times, np.arange(SETTLE, until + width / 2, width))[0]
+    counts = np.histogram(times, np.arange(SETTLE, until + width / 2, width))[0].astype(float)
     return float(counts.var() / counts.mean())
 
 
@@ -60,7 +59,14 @@ def check_microcircuit(scale: float, duration: float, seed: int) -> dict[str, An
         rate = len(times) / len(net[name][:]) / (duration / 1000.0)
         expected = nest[k]
         rows[name] = {"rate": rate, "nest": expected, "off": rate / expected - 1.0, "cv": interval_cv(times, neurons)}
-    return {"scale": scale, "duration_ms": duration, "seed": seed, "populations": rows, "mean_delay_ms": delays, "delays_of": synapses}
+    return {
+        "scale": scale,
+        "duration_ms": duration,
+        "seed": seed,
+        "populations": rows,
+        "mean_delay_ms": delays,
+        "delays_of": synapses,
+    }
 
 
 def pairs(net: snn.Network, kind: str) -> list[Any]:
@@ -93,7 +99,12 @@ def check_brunel(seed: int) -> dict[str, Any]:
 @click.option("--seed", default=1, show_default=True)
 def main(scales: tuple[float, ...], duration: float, seed: int) -> None:
     """Print and keep the statistics."""
-    rows: dict[str, Any] = {"machine": machine(), "date": date.today().isoformat(), "brunel": check_brunel(seed), "microcircuit": []}
+    rows: dict[str, Any] = {
+        "machine": machine(),
+        "date": date.today().isoformat(),
+        "brunel": check_brunel(seed),
+        "microcircuit": [],
+    }
     print("brunel", rows["brunel"])
     for scale in scales:
         rows["microcircuit"].append(check_microcircuit(scale, duration, seed))

@@ -27,7 +27,8 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (EventsnnError, OSError, MemoryError) as fault:
-            raise click.ClickException(" ".join(str(fault).split()) or type(fault).__name__) from fault
+            told = " ".join(str(fault).split()) or type(fault).__name__
+            raise click.ClickException(told.replace("overwrite=True", "--overwrite")) from fault
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from eventsnn import spec
@@ -77,7 +77,7 @@ def _population_bytes(population: Population) -> float:
 def _tables(network: Network) -> list[Table]:
     populations = ((p.name, f"{p.n:,}", repr(p.model)) for p in network.populations.values())
     projections = (_projection_row(p, network.dt) for p in network.projections.values())
-    stimuli = ((repr(s.target), repr(s.stimulus)) for s in network.stimulations)
+    stimuli = ((repr(s.target), _brief(s.stimulus)) for s in network.stimulations)
     recordings = (
         (r.path, f"{len(r.target):,}", f"{r.every * network.dt:g} ms" if r.every else "each", r.dtype if r.every else "")
         for r in network.recordings.values()
@@ -93,8 +93,9 @@ def _tables(network: Network) -> list[Table]:
 
 def _projection_row(p: Projection, dt: float) -> tuple[str, ...]:
     unit = p.post.population.model.receptors[p.receptors[0]].unit
-    weight = _value(p.weight, 1.0, unit)
-    return p.name, repr(p.rule), f"{round(p.expected):,}", weight, _value(p.delay, dt, "ms"), _bytes(projection_bytes(p))
+    weight = _span(*bounds(p.weight), unit)
+    delay = _span(*(steps * dt for steps in p.delay_bounds), "ms")
+    return p.name, _brief(p.rule), f"{round(p.expected):,}", weight, delay, _bytes(projection_bytes(p))
 
 
 def _total(network: Network) -> str:
@@ -122,10 +123,23 @@ def _html(table: Table) -> str:
     return f"<table><caption>{html.escape(table.title)}</caption>{body}</table>"
 
 
-def _value(value: spec.Value, scale: float, unit: str) -> str:
-    low, high = (bound * scale for bound in bounds(value))
-    span = f"{low:g}" if low == high else f"{low:g} ... {high:g}"
+def _span(low: float, high: float, unit: str) -> str:
+    span = f"{low:g}" if low == high else f"{low:.4g} ... {high:.4g}"
     return "none" if low > high else f"{span} {unit}".rstrip()
+
+
+def _brief(given: object) -> str:
+    """A rule or stimulus without what was left at its default, and with six digits at the most."""
+    try:
+        kept = [f for f in fields(given) if getattr(given, f.name) is not f.default]  # type: ignore[arg-type]
+    except TypeError:
+        return repr(given)  # a class of the user's own, however it is made
+    values = ((f.name, getattr(given, f.name)) for f in kept)
+    return f"{type(given).__name__}({', '.join(f'{name}={_number(value)}' for name, value in values)})"
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def _bytes(n: float) -> str:

@@ -39,18 +39,23 @@ def rates(
     *,
     neurons: int | None = None,
     width: float = 1.0,
+    until: float | None = None,
     color: str = "black",
     label: str | None = None,
 ) -> Axes:
-    """Mean firing rate (Hz) of the recorded neurons over time, in bins of `width` ms; `neurons`, if not all, is their number."""
+    """Mean firing rate (Hz) of the recorded neurons over time, in bins of `width` ms.
+
+    `neurons`, if not all, is their number. `until` (ms): where it ends; by default with the run, or else with the last spike.
+    """
     neurons = _dataset(node).attrs.get("neurons", 0) if neurons is None else neurons
     if neurons < 1 or not width > 0.0:
         raise ValueError(f"rates: neurons={neurons}, width={width}: both must be positive")
     ax = _axes(ax)
     times, _ = _events(node)
-    edges = np.arange(0.0, (times.max() if len(times) else 0.0) + 2.0 * width, width)
+    end = max(times.max(initial=0.0), _end(node) if until is None else until)
+    edges = np.round(np.arange(max(1, int(np.ceil(round(end / width, 6)))) + 1) * width, 10)
     # a spike found in (t - dt, t] is stamped t: bins are closed on the right
-    counts = np.bincount(np.searchsorted(edges, times, side="left"), minlength=len(edges))[1:]
+    counts = np.bincount(np.searchsorted(edges, times, side="left"), minlength=len(edges))[1 : len(edges)]
     ax.stairs(counts / (neurons * width * 1e-3), edges, color=color, label=label)
     ax.set_xlabel("time (ms)")
     ax.set_ylabel("rate (Hz)")
@@ -97,8 +102,11 @@ def overview(run: xr.DataTree, neurons: Mapping[str, int], means: Sequence[float
         everyone.append(_events(spikes))
         middles.append(offset + size / 2)
         offset += size
-    rates(_spikes(everyone), below, neurons=offset)
+    rates(_spikes(everyone), below, neurons=offset, until=_end(run))
     dots.set(yticks=middles, yticklabels=list(neurons), ylim=(offset, 0), xlabel="", ylabel="")
+    dots.tick_params(labelbottom=False)
+    below.margins(x=0)
+    below.set(xlabel="time (ms)", ylabel="all (Hz)", ylim=(0.0, None))
     bars.barh(range(len(neurons)), means, color=colors)
     if reference is not None:
         bars.plot(reference, range(len(neurons)), linestyle="none", marker="d", color="black", label="NEST")
@@ -126,6 +134,11 @@ def _events(node: xr.DataTree | xr.Dataset) -> tuple[npt.NDArray[np.float64], np
     if "time" not in data.variables or data["time"].dims != ("event",):
         raise ValueError("the node holds no spikes; give a recording of spikes, such as run['exc/spikes']")
     return np.asarray(data["time"].values, dtype=np.float64), np.asarray(data["neuron"].values, dtype=np.int64)
+
+
+def _end(node: xr.DataTree | xr.Dataset) -> float:
+    """ms: how far the run that a node belongs to has come, as far as the node knows."""
+    return float(getattr(node, "root", node).attrs.get("committed_ms", 0.0))
 
 
 def _spikes(events: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]) -> xr.Dataset:

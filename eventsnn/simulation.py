@@ -168,7 +168,8 @@ class Simulation:
         }
 
     def __repr__(self) -> str:
-        return f"<Simulation of {self.spec.size} neurons in {len(self.plan.shares)} parts, {self._state}, at {self.time:g} ms>"
+        parts = f"{len(self.plan.shares)} part{'' if len(self.plan.shares) == 1 else 's'}"
+        return f"<Simulation of {self.spec.size:,} neurons in {parts}, {self._state}, at {self.time:g} ms>"
 
     @property
     def _recorded_store(self) -> object:

@@ -31,8 +31,10 @@ class Share:
     """Spikes per second, at the nominal rate, that may have targets in another part."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
+    """Prints as a table; `bytes` and `traffic` are its sums."""
+
     shares: tuple[Share, ...]
     epoch: int
     """Steps between two exchanges of the parts."""
@@ -62,6 +64,11 @@ class Plan:
                     f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB and {place.address} has "
                     f"{place.memory_limit / GB:.2f} GB; use more workers, give them more memory, or make the network smaller"
                 )
+
+    def __repr__(self) -> str:
+        neurons, synapses = (sum(getattr(share.cost, what) for share in self.shares) for what in ("neurons", "synapses"))
+        parts = f"{len(self.shares)} part{'' if len(self.shares) == 1 else 's'}"
+        return f"<Plan of {parts}: {neurons:,} neurons, {synapses:,.0f} synapses, {_size(self.bytes)}; print it for the table>"
 
     def __str__(self) -> str:
         head = ("part", "place", "threads", "neurons", "synapses", "memory", "slices")
@@ -130,11 +137,13 @@ def _leaving(crosses: Sequence[ProjectionSpec], layout: Layout) -> list[float]:
 
 
 def _row(share: Share) -> tuple[str, ...]:
-    size = share.cost.bytes
-    memory = f"{size / GB:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
     limit = f" of {share.place.memory_limit / GB:.1f} GB" if share.place.memory_limit else ""
-    counts = (f"{share.cost.neurons:,}", f"{share.cost.synapses:,.0f}", memory + limit)
+    counts = (f"{share.cost.neurons:,}", f"{share.cost.synapses:,.0f}", _size(share.cost.bytes) + limit)
     return (str(share.rank), share.place.address, str(share.threads), *counts, share.names)
+
+
+def _size(count: float) -> str:
+    return f"{count / GB:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
 def _who(shares: Sequence[Share]) -> str:

@@ -75,7 +75,9 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
     request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=snn"]
     subprocess.run([*request, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    roles = {f"tls_{who}_{what}": file for who in ("client", "scheduler", "worker") for what, file in (("cert", cert), ("key", key))}
+    roles = {
+        f"tls_{who}_{what}": file for who in ("client", "scheduler", "worker") for what, file in (("cert", cert), ("key", key))
+    }
     with cluster(4, threads=1, security=Security(tls_ca_file=cert, require_encryption=True, **roles)) as client:
         yield client
 

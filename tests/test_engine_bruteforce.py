@@ -442,7 +442,7 @@ class Naive:
                 if kind == "parrot":
                     got = self._arrived(step, name, kind)["in"]
                     self._check_input(step, name, "in", got)
-                    self.spikes[name][step] = np.minimum(got, 255).astype(int) + injected[name][step]
+                    self.spikes[name][step] = np.minimum(got + injected[name][step], 255)
                 elif kind in MODELS:
                     self._advance(step, name, kind, tolerance)
         for name, spikes in self.spikes.items():
@@ -502,7 +502,7 @@ class Naive:
 @pytest.fixture
 def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads and target blocks for networks of any size, on any machine."""
-    monkeypatch.setattr("eventsnn.part.FEWEST", 1)
+    monkeypatch.setattr("eventsnn.backends.cpu.threads.FEWEST", 1)
     monkeypatch.setattr("eventsnn.simulation.cores", lambda: 3)
     monkeypatch.setattr("eventsnn.scheduler.engine.cores", lambda: 3)
 
@@ -516,7 +516,7 @@ def options(seed: int, size: int) -> dict[str, int]:
 def test_random_networks_do_what_a_naive_simulation_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs and spikes exactly, potentials within 1e-9 mV; over rows, calendars and small blocks alike."""
     monkeypatch.setattr("eventsnn.backends.cpu.tables.SHORT", (0.0, 10.0, 1e9)[seed % 3])
-    monkeypatch.setattr("eventsnn.part.LARGEST", (65536, 9)[seed % 2])
+    monkeypatch.setattr("eventsnn.backends.cpu.threads.LARGEST", (65536, 9)[seed % 2])
     w = world(seed)
     r = run(w, seed, 350, **options(seed, w.net.size))
     Naive(w, r, "float64").run(1e-9)

@@ -54,7 +54,7 @@ def contents(row: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     n = int(row[COUNT])
     if n == 0:
         return np.empty(0, np.uint64)
-    return np.frombuffer((ctypes.c_uint64 * n).from_address(int(row[ADDRESS])), np.uint64).copy()
+    return np.frombuffer(ctypes.string_at(int(row[ADDRESS]), 8 * n), np.uint64)
 
 
 def take(row: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:

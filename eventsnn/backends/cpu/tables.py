@@ -197,9 +197,9 @@ def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, fo
                 key += 1
         for p in range(lo, hi):
             r = records[p]
-            key = np.int64(r >> np.uint64(32))
-            o = counts[key]
-            counts[key] = o + 1
+            place = np.int64(r >> np.uint64(32))
+            o = counts[place]
+            counts[place] = o + 1
             if packed.size:
                 packed[o] = np.uint32(r & np.uint64(0xFFFFFFFF))
             else:
@@ -207,7 +207,7 @@ def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, fo
             if weights.size:
                 weights[o] = wide[p]
             if ring:
-                delays[o] = key % horizon + 1
+                delays[o] = place % horizon + 1
     return used
 
 

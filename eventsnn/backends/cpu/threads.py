@@ -59,7 +59,8 @@ class Threads:
     @property
     def lists(self) -> I8:
         """The spike lists of the last epoch, which the next one pushes first; the last is that of the peers."""
-        return self._producers[int(self._control[engine.PARITY])]
+        lists: I8 = self._producers[int(self._control[engine.PARITY])]
+        return lists
 
     def cross(self, crossing: Crossing | None, epoch: int) -> None:
         """Exchange spikes with peers every `epoch` steps."""
