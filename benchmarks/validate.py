@@ -1,4 +1,4 @@
-"""Statistics of whole networks beside those of NEST 3.10: `python -m benchmarks.validate`. The full microcircuit takes half a minute."""
+"""Statistics of whole networks beside those of NEST 3.10: `python -m benchmarks.validate`. At full scale, half a minute."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ bits on every machine. One distribution object is one draw: `x + x` is twice x, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eventsnn import spec
+from eventsnn.codegen.tables import OPERATIONS
 from eventsnn.errors import KindError, ParameterError, UnitError
 
 if TYPE_CHECKING:
@@ -219,22 +219,12 @@ def _number(x: object) -> Distribution:
     return Constant(float(x))
 
 
-_FOLD: dict[str, Callable[[float, float], float]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "min": min,
-    "max": max,
-}
-
-
 def _operation(op: str, left: object, right: object) -> Distribution:
     a, b = _number(left), _number(right)
     if op == "div" and isinstance(b, Constant) and b.value == 0.0:
         raise ParameterError(f"{a!r} cannot be divided by 0")
     if isinstance(a, Constant) and isinstance(b, Constant):
-        return Constant(_FOLD[op](a.value, b.value))
+        return Constant(OPERATIONS[op](a.value, b.value))
     return Operation(op, a, b)
 
 

@@ -94,7 +94,8 @@ def _tables(network: Network) -> list[Table]:
 def _projection_row(p: Projection, dt: float) -> tuple[str, ...]:
     unit = p.post.population.model.receptors[p.receptors[0]].unit
     weight = _span(*bounds(p.weight), unit)
-    delay = _span(*(steps * dt for steps in p.delay_bounds), "ms")
+    least, most = p.delay_bounds
+    delay = _span(least * dt, most * dt, "ms")
     return p.name, _brief(p.rule), f"{round(p.expected):,}", weight, delay, _bytes(projection_bytes(p))
 
 

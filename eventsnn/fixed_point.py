@@ -21,6 +21,8 @@ CONSTANT_BITS = 16
 """A constant weight is kept to at least this many bits below its own magnitude."""
 WIDE_BITS = 40
 """And to this many, where the accumulator is wide and has the room."""
+SMALLEST = 1e-200
+"""|w|, other than 0."""
 INT32_LIMIT = 2**31 - 1
 INT64_LIMIT = 2**62
 
@@ -57,6 +59,11 @@ def quantum(arrivals: Sequence[Arrival], who: str) -> tuple[int, bool]:
     arriving = [a for a in arrivals if a.magnitude > 0.0]
     if not arriving:
         return 0, False
+    extreme = [a.magnitude for a in arriving if not SMALLEST <= a.magnitude <= 1.0 / SMALLEST]
+    if extreme:
+        raise ParameterError(
+            f"{who}: a weight of {extreme[0]:g} cannot be scaled to an integer; |w| is 0, or from {SMALLEST:g} to {1 / SMALLEST:g}"
+        )
     coarse = min(a.exponent(CONSTANT_BITS) for a in arriving)
     explicit = any(a.explicit for a in arriving)
     if not explicit and _bound(arriving, coarse) < INT32_LIMIT:

@@ -197,7 +197,7 @@ class NeuronModel(Model):
         units = {n: s.unit for n, s in self.states().items()}
         initial = {n: as_value(v, size, units[n], f"{who}: {n}") for n, v in start.items() if n not in initial_from}
         if self.refractory is not None:
-            _warn_off_grid(parameters[self.refractory], dt, f"{who}: {self.refractory}")
+            warn_off_grid(parameters[self.refractory], dt, f"{who}: {self.refractory}")
         return spec.Equations(kernel, parameters, initial, initial_from)
 
 
@@ -303,7 +303,8 @@ def _source(cls: type, step: Callable[..., Any]) -> str:
         raise ModelError(f"{cls.__name__}: {what}") from None
 
 
-def _warn_off_grid(value: spec.Value, dt: float, who: str) -> None:
+def warn_off_grid(value: spec.Value, dt: float, who: str) -> None:
+    """A UserWarning where a time is no multiple of dt."""
     match value:
         case spec.Fixed(number):
             given = np.array([number])

@@ -15,6 +15,9 @@ from eventsnn.receptors import candidates, entered
 from eventsnn.selection import Route, Selection
 from eventsnn.values import as_value, bounds
 
+LONGEST = 2**23
+"""Steps of a delay: spikes on their way are kept by the step that they are due in."""
+
 
 @dataclass(frozen=True, eq=False)
 class Projection:
@@ -71,6 +74,10 @@ def projection(name: str, route: Route, rule: Rule, synapse: Synapse, receptor: 
 def delay_steps(delay: spec.Value, dt: float, who: str) -> spec.Value:
     """A delay in ms as steps, rounded to the nearest one (half up) and at least 1; draws stay unrounded."""
     low, high = bounds(delay)
+    if low <= high and _steps(high, dt) > LONGEST:
+        raise ParameterError(
+            f"{who}: a delay of {high:g} ms is {high / dt:g} steps of dt = {dt:g} ms; at most {LONGEST} are possible"
+        )
     if low <= high and math.floor(_steps(low, dt) + 0.5) < 1:  # no elements, no bounds
         raise ParameterError(_too_short(delay, low, dt, who))
     match delay:

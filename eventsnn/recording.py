@@ -13,6 +13,7 @@ from eventsnn.selection import Selection
 from eventsnn.units import grid_steps
 
 SPIKES = "spikes"
+COORDINATES = ("time", "neuron")
 DTYPES = ("float32", "float64")
 
 
@@ -36,6 +37,10 @@ def recording(target: Selection, what: str, every: float | None, dtype: npt.DTyp
     units = _recordable(target)
     if what not in units:
         raise unknown_name(f"{who}: {type(target.population.model).__name__}", "variable", str(what), units)
+    if what in COORDINATES:
+        raise ParameterError(
+            f"{who}: {what!r} is the name of a coordinate of every recording; give this variable of the model another name"
+        )
     path = f"{target.population.name}/{what if name is None else name}"
     if what == SPIKES:
         if every is not None:

@@ -7,12 +7,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn.arguments import whole_number
 from eventsnn.canonical import canonical
 from eventsnn.errors import KindError, ParameterError, unknown_name
 from eventsnn.handles import PopulationHandle, ProjectionHandle
@@ -76,14 +77,17 @@ class Simulation:
         when None. `partition`: (network spec, n) -> slices of each part; `placement`: (layout, places) -> place of each part.
         `progress`: called with (ms reached, spikes so far) at most five times a second; True shows a bar on stderr.
         """
-        _check_arguments(network, client, threads, parts, backend)
-        self.network = network
-        self.spec = lower(network, precision)
+        _check_arguments(network, client, backend)
+        _check_functions(partition, placement, progress)
+        threads, parts = _number("threads", threads), _number("parts", parts)
+        self.network = network.copy()
+        """As it was; what is added to the user's network later is no part of this run."""
+        self.spec = lower(self.network, precision)
         self._step = 0
         self._state = "planned"
         self._seconds: dict[str, float] = {}
         self._progress = progress
-        request = _request(network, store, client, overwrite, bool(self.spec.recordings))
+        request = _request(self.network, store, client, overwrite, bool(self.spec.recordings))
         if request is not None:
             request.check()
         self.plan: Plan = _plan(self.spec, client, threads, parts, partition, placement)
@@ -145,17 +149,18 @@ class Simulation:
     def __getitem__(self, name: str) -> Any:
         """The handle of a population or a projection."""
         self._require_running()
+        if not isinstance(name, str):
+            raise KindError(f"sim[{name!r}]: give the name of a population or of a projection, such as sim['exc']")
         if name in self.network.populations:
-            return PopulationHandle(self._parts, self.spec, self._owners, self.network[name][:], lambda: self._step)
+            return PopulationHandle(self._ask, self.spec, self._owners, self.network[name][:], lambda: self._step)
         projections = [p.name for p in self.spec.projections]
         if name in projections:
-            return ProjectionHandle(self._parts, self.spec, self._owners, projections.index(name))
-        raise unknown_name("simulation", "population or projection", str(name), (*self.network.populations, *projections))
+            return ProjectionHandle(self._ask, self.spec, self._owners, projections.index(name))
+        raise unknown_name("simulation", "population or projection", name, (*self.network.populations, *projections))
 
     def report(self) -> dict[str, object]:
         """Time simulated (ms), spikes, seconds by kind of work (of the slowest part), rounding of weights, facts of each part."""
-        self._require_running()
-        facts = self._parts.ask([Call(share.rank, None, "statistics", ()) for share in self.plan.shares])
+        facts = self._ask([Call(share.rank, None, "statistics", ()) for share in self.plan.shares])
         seconds = {kind: value for kind, value in self._seconds.items() if kind != "spikes"}
         return {
             "time": self.time,
@@ -176,9 +181,14 @@ class Simulation:
         """What snn.open(simulation) reads."""
         return self._parts.recorded
 
+    def _ask(self, calls: Sequence[Call]) -> list[Any]:
+        """Answers of the parts, for handles; they outlive the run, and say so."""
+        self._require_running()
+        return self._parts.ask(calls)
+
     def _steps(self, duration: object) -> int:
         number = magnitude(duration, "ms", "sim.run(ms)")
-        if isinstance(number, (bool, str)) or not hasattr(number, "__float__"):
+        if isinstance(number, (bool, np.bool_, str)) or np.ndim(number) or not hasattr(number, "__float__"):
             raise KindError(f"sim.run(ms) takes a number of ms, not {duration!r}")
         ms = float(number)
         if not math.isfinite(ms) or ms < 0.0:
@@ -219,15 +229,10 @@ class Simulation:
             yield None
 
 
-def _check_arguments(network: object, client: object, threads: object, parts: object, backend: object) -> None:
+def _check_arguments(network: object, client: object, backend: object) -> None:
     """What can be said before the network is looked at."""
     if not isinstance(network, Network):
         raise KindError(f"Simulation(network, ...): {network!r} is no network; make one with Network(seed=..., dt=...)")
-    for name, given in (("threads", threads), ("parts", parts)):
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
-            raise KindError(f"{name}={given!r}: give a whole number, or None")
-        if isinstance(given, int) and given < 1:
-            raise ParameterError(f"{name}={given}: give at least 1, or None")
     if backend == "cuda":
         raise ParameterError("backend 'cuda' is not available in this version; use 'auto' or 'cpu'")
     if backend not in BACKENDS:
@@ -236,6 +241,29 @@ def _check_arguments(network: object, client: object, threads: object, parts: ob
         from eventsnn.scheduler.workers import check_client
 
         check_client(client)
+
+
+def _check_functions(partition: object, placement: object, progress: object) -> None:
+    for name, given, what in (
+        ("partition", partition, "(network spec, n) -> slices of each part, such as eventsnn.scheduler.partition.balanced"),
+        ("placement", placement, "(layout, places) -> place of each part"),
+    ):
+        if given is not None and not callable(given):
+            raise KindError(f"{name}={given!r}: give a function {what}, or None")
+    if not isinstance(progress, bool) and not callable(progress):
+        raise KindError(f"progress={progress!r}: give True, False, or a function of (ms reached, spikes so far)")
+
+
+def _number(name: str, given: object) -> int | None:
+    """A number of threads or parts, as it was given."""
+    if given is None:
+        return None
+    number = whole_number(given)
+    if number is None:
+        raise KindError(f"{name}={given!r}: give a whole number, or None")
+    if number < 1:
+        raise ParameterError(f"{name}={number}: give at least 1, or None")
+    return number
 
 
 def _request(network: Network, store: Any, client: object, overwrite: bool, records: bool) -> Request | None:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from eventsnn.errors import ParameterError, UnitError
 
+FARTHEST = 2.0**53
+"""Steps beyond which a time in ms no longer tells one from the next."""
 OWN = ("ms", "mV", "pA", "pF", "nS", "Hz")
 
 
@@ -29,8 +31,8 @@ def own_unit(given: Any) -> str:
 
 
 def steps(times: npt.ArrayLike, dt: float) -> npt.NDArray[np.int64]:
-    """The nearest step of each time: floor(t/dt + 1/2)."""
-    return np.floor(np.asarray(times, dtype=np.float64) / dt + 0.5).astype(np.int64)
+    """The nearest step of each time: floor(t/dt + 1/2), within +- FARTHEST."""
+    return np.clip(np.floor(np.asarray(times, dtype=np.float64) / dt + 0.5), -FARTHEST, FARTHEST).astype(np.int64)
 
 
 def off_grid(times: npt.NDArray[np.float64], dt: float) -> npt.NDArray[np.float64]:
@@ -41,6 +43,9 @@ def off_grid(times: npt.NDArray[np.float64], dt: float) -> npt.NDArray[np.float6
 
 def grid_steps(times: npt.NDArray[np.float64], dt: float, who: str) -> npt.NDArray[np.int64]:
     """The steps of times that must lie on the grid, else ParameterError."""
+    far = times[np.abs(times) >= FARTHEST * dt]
+    if far.size:
+        raise ParameterError(f"{who}: {far[0]:g} ms is beyond the end of time, {FARTHEST * dt:g} ms")
     off = off_grid(times, dt)
     if off.size:
         raise ParameterError(f"{who}: {float(off[0])!r} ms is not a multiple of dt = {dt:g} ms; round the times to the grid")

@@ -7,12 +7,13 @@ never raise: what goes wrong comes back as a Failure, because an exception that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import Worker, get_worker
+from distributed import Status, Worker, get_worker
 from distributed.comm.addressing import get_address_host, parse_address
 
 from eventsnn.scheduler.door import RECORDS, Address, Door, Key, Tls, meet
@@ -28,7 +29,7 @@ WATCH = 1.0
 
 
 def extension(run: str) -> str:
-    """Where in worker.extensions the engine of a run is."""
+    """Where in worker.extensions a run is held."""
     return f"eventsnn-{run}"
 
 
@@ -47,6 +48,36 @@ async def attempt(worker: Worker, key: str, engine: Engine, work: Callable[..., 
         return Failure.of(error)
 
 
+class Held:
+    """What a part keeps in its worker's process besides its actor, in worker.extensions. It is let go of once: when the simulation
+    is closed, when its client has gone, or when the worker closes, which then calls `close`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.door: Door | None = None
+        self.recording: Recording | None = None
+        self._ending = threading.Lock()
+        self._ended = False
+
+    def end(self, whole: bool) -> None:
+        """Commits, if `whole`, and lets go of everything; waits for the engine's thread."""
+        with self._ending:
+            if self._ended:
+                return
+            self._ended = True
+            if self.door is not None:
+                self.door.close()  # first: the engine may be waiting for somebody to come in
+            self.engine.close()
+            if self.recording is not None:
+                self.recording.close(whole)
+
+    async def close(self) -> None:
+        self.engine.abort()
+        with contextlib.suppress(Exception):  # nobody is left to be told
+            await asyncio.get_running_loop().run_in_executor(None, self.end, False)
+
+
 class PartActor:
     """The part of one worker: built, linked and run by it."""
 
@@ -54,10 +85,9 @@ class PartActor:
         self._worker = get_worker()
         self._run, self._key, self._spec, self._rank = run, key, spec, rank
         self._engine = Engine(spec, layout, rank, threads, epoch)
-        self._door: Door | None = None
-        self._recording: Recording | None = None
+        self._held = Held(self._engine)
         self._closed = False
-        self._worker.extensions[extension(run)] = self._engine
+        self._worker.extensions[extension(run)] = self._held
 
     async def open(self, secret: bytes, unix: bool) -> Any:
         """The address of this part's door."""
@@ -83,8 +113,8 @@ class PartActor:
         return await self._in_engine(self._engine.run, until, report if topic else None)
 
     async def commit(self, step: int) -> Any:
-        assert self._recording is not None
-        return await self._in_engine(self._recording.commit, step)
+        assert self._held.recording is not None
+        return await self._in_engine(self._held.recording.commit, step)
 
     async def ask(self, method: str, args: tuple[Any, ...]) -> Any:
         return await self._in_engine(self._engine.ask, method, args)
@@ -97,19 +127,22 @@ class PartActor:
 
     async def close(self, whole: bool) -> Any:
         """Commits, if `whole`, and lets go of everything; the worker keeps nothing."""
-        self._worker.extensions.pop(extension(self._run), None)
-        self._closed = True
-        loop = asyncio.get_running_loop()
+        self._forget()
         try:
-            return await loop.run_in_executor(None, _close, self._engine, self._door, self._recording, whole)
+            return await asyncio.get_running_loop().run_in_executor(None, self._held.end, whole)
         except Exception as error:
             return Failure.of(error)
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):  # released without a close: its client is gone
-            self._worker.extensions.pop(extension(self._run), None)
+            self._forget()
             self._engine.abort()
-            threading.Thread(target=_close, args=(self._engine, self._door, self._recording, False), daemon=True).start()
+            threading.Thread(target=self._held.end, args=(False,), daemon=True).start()
+
+    def _forget(self) -> None:
+        self._closed = True
+        if self._worker.status not in (Status.closing, Status.closed):  # then it is going through them
+            self._worker.extensions.pop(extension(self._run), None)
 
     async def _in_engine(self, work: Callable[..., Any], *args: Any) -> Any:
         return await attempt(self._worker, self._key, self._engine, work, *args)
@@ -123,36 +156,30 @@ class PartActor:
             security = self._worker.security
             tls = Tls(security.get_connection_args("worker")["ssl_context"], security.get_listen_args("worker")["ssl_context"])
         host = "127.0.0.1" if scheme == "inproc" else get_address_host(self._worker.address)
-        self._door = Door(host, self._rank, key, tls, unix)
-        return self._door.address
+        self._held.door = Door(host, self._rank, key, tls, unix)
+        return self._held.door.address
 
     def _join(self, addresses: list[Address], deadline: float) -> dict[int, str]:
-        assert self._door is not None
-        sockets = meet(self._door, addresses, deadline)
-        kinds = {rank: f"{'tls' if self._door.tls else s.family.name}" for rank, s in sockets.items()}
+        door = self._held.door
+        assert door is not None
+        sockets = meet(door, addresses, deadline)
+        kinds = {rank: "tls" if door.tls else s.family.name for rank, s in sockets.items()}
         self._engine.join(StreamLinks(self._rank, sockets, deadline, 0))
         return kinds
 
     def _record(self, request: Request | None, columns: Sequence[Columns], host: Address) -> None:
-        assert self._door is not None
+        door = self._held.door
+        assert door is not None
         until = time.monotonic() + 60.0
         if request is None:
-            self._engine.sender = self._engine.sink = RecordSender(self._door.dial(0, host, RECORDS, until))
+            self._engine.sender = self._engine.sink = RecordSender(door.dial(0, host, RECORDS, until))
             return
-        self._recording = Recording(request, self._spec, columns)
-        recorder = self._engine.sink = self._recording.recorder
+        recording = self._held.recording = Recording(request, self._spec, columns)
+        recorder = self._engine.sink = recording.recorder
         events = [table.every == 0 for table in self._spec.recordings]
         for rank in range(1, len(columns)):
-            sock = self._door.wait((rank, RECORDS), until)
-            self._recording.receivers.append(RecordReceiver(sock, rank, events, recorder))
-
-
-def _close(engine: Engine, door: Door | None, recording: Recording | None, whole: bool) -> None:
-    if door is not None:
-        door.close()
-    engine.close()
-    if recording is not None:
-        recording.close(whole)
+            sock = door.wait((rank, RECORDS), until)
+            recording.receivers.append(RecordReceiver(sock, rank, events, recorder))
 
 
 class PopulationActor:
@@ -179,7 +206,7 @@ class PopulationActor:
         return await self._ask("counts", ids)
 
     async def _ask(self, method: str, *args: Any) -> Any:
-        engine = self._worker.extensions.get(extension(self._run))
-        if engine is None:
+        held = self._worker.extensions.get(extension(self._run))
+        if held is None:
             return Failure.of(RuntimeError("the simulation is closed on this worker"))
-        return await attempt(self._worker, self._key, engine, engine.ask, method, (self._population, *args))
+        return await attempt(self._worker, self._key, held.engine, held.engine.ask, method, (self._population, *args))

@@ -23,7 +23,7 @@ from eventsnn.scheduler.layout import named
 from eventsnn.scheduler.plan import Plan
 from eventsnn.scheduler.recording import Request
 from eventsnn.scheduler.restrict import LARGE, array_bytes, restrict
-from eventsnn.scheduler.watch import Watch, ask
+from eventsnn.scheduler.watch import Pending, Watch, Whose, ask
 from eventsnn.spec import NetworkSpec, Slice
 
 GOODBYE = 10.0
@@ -87,15 +87,16 @@ class DaskParts:
         return done
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
-        made, who = {}, {}
+        made: dict[int, Pending] = {}
+        whose: dict[int, Whose] = {}
         for k, call in enumerate(calls):
             if call.slice is None:
                 made[k] = ask(self._parts[call.rank], "ask", call.method, call.args)
-                who[k] = self._watch.part(call.rank)
+                whose[k] = (call.rank, self._watch.part(call.rank))
             else:
                 made[k] = ask(self._handle(call.rank, call.slice), call.method, *call.args)
-                who[k] = f"{named(self._spec, [call.slice])} on {self._addresses[call.rank]}"
-        answers = self._watch.answers(made, "between runs", who)
+                whose[k] = (call.rank, f"{named(self._spec, [call.slice])} on {self._addresses[call.rank]}")
+        answers = self._watch.answers(made, "between runs", whose)
         return [answers[k] for k in range(len(calls))]
 
     def close(self) -> None:
@@ -125,7 +126,7 @@ class DaskParts:
     def _submit_parts(self) -> None:
         descriptions = self._send()
         for rank, address in enumerate(self._addresses):
-            key = f"eventsnn-part-{self._run}-{rank}"
+            key = f"eventsnn:part-{self._run}-{rank}"  # not what a population of any name is given
             share = self._plan.shares[rank]
             args = (self._run, key, descriptions[rank], self._plan.layout, rank, share.threads, self._plan.epoch)
             self._futures[rank] = self._pinned(address, PartActor, key, *args)

@@ -26,7 +26,12 @@ class Owned:
 
 def tidy(spec: NetworkSpec, layout: Sequence[Sequence[Slice]], n: int) -> Layout:
     """The layout with its slices sorted and neighbours joined; PlanError unless it covers every neuron once with n parts."""
-    parts = tuple(tuple(part) for part in layout)
+    try:
+        parts = tuple(tuple(part) for part in layout)
+    except TypeError:
+        raise PlanError(
+            f"the partition function returned {layout!r}; it must return a sequence of slices for each of {n} parts"
+        ) from None
     if len(parts) != n:
         raise PlanError(f"the partition function returned {len(parts)} parts, {n} were asked for")
     for rank, part in enumerate(parts):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from eventsnn.scheduler.errors import PlanError
@@ -35,6 +36,8 @@ def in_order(layout: Layout, places: Sequence[Place]) -> tuple[int, ...]:
 
 def placed(chosen: Sequence[int], layout: Layout, places: Sequence[Place], alone: bool) -> tuple[int, ...]:
     """The choice of a placement function, checked; `alone`: a place takes one part only."""
+    if not isinstance(chosen, Iterable) or not all(isinstance(index, Integral) for index in chosen):
+        raise PlanError(f"the placement function returned {chosen!r}; it must return the index of a place for each part")
     if len(chosen) != len(layout):
         raise PlanError(f"the placement function chose {len(chosen)} places for {len(layout)} parts")
     for rank, index in enumerate(chosen):

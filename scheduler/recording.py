@@ -11,10 +11,9 @@ from typing import Any
 from eventsnn.scheduler.engine import Columns
 from eventsnn.scheduler.records import RecordReceiver
 from eventsnn.spec import NetworkSpec
-from eventsnn.storage.errors import StoreExists
 from eventsnn.storage.recorder import Recorder
 from eventsnn.storage.sentinel import check_sentinel, remove_sentinel, write_sentinel
-from eventsnn.storage.targets import Target, exists, resolve
+from eventsnn.storage.targets import Target, missing_folders, remove_folders, require_free, resolve
 
 COMMIT = 300.0
 """Seconds that a commit may take."""
@@ -32,7 +31,7 @@ class Request:
 
     def absolute(self) -> Request:
         """The same store, whatever the current folder of who opens it."""
-        if not isinstance(self.target, (str, os.PathLike)) or "://" in os.fspath(self.target):
+        if not isinstance(self.target, (str, os.PathLike)) or not self.target or "://" in os.fspath(self.target):
             return self
         return replace(self, target=os.path.abspath(os.path.expanduser(os.fspath(self.target))))
 
@@ -41,9 +40,12 @@ class Request:
         if self.target is None:
             return
         place = resolve(self.target)
-        if exists(place) and not self.overwrite:
-            raise StoreExists(f"store {place.name} exists; give another path, or overwrite=True to replace it")
-        remove_sentinel(self.target, write_sentinel(self.target))
+        require_free(place, self.overwrite)
+        made = missing_folders(place)
+        try:
+            remove_sentinel(self.target, write_sentinel(self.target))
+        finally:
+            remove_folders(made)
 
     def marked(self) -> Request:
         return replace(self, token=write_sentinel(self.target))

@@ -16,8 +16,12 @@ POLL = 0.25
 """Seconds."""
 GRACE = 3.0
 """Seconds that the cause of a broken link may take to show."""
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds that the scheduler may take to say which workers live."""
+
+
+Whose = tuple[int, str]
+"""The part that a call goes to, and what to call the one that answers."""
 
 
 class Pending(Protocol):
@@ -35,11 +39,12 @@ class Watch:
         """`addresses` of the workers and names of what each holds, by rank."""
         self.client, self._addresses, self._held = client, addresses, held
         self._checked = 0.0
+        self._gone = False
 
-    def answers(self, calls: Mapping[int, Pending], when: str, who: Mapping[int, str] | None = None) -> dict[int, Any]:
+    def answers(self, calls: Mapping[int, Pending], when: str, whose: Mapping[int, Whose] | None = None) -> dict[int, Any]:
         """What the calls return, or the one error that was the cause of their failure.
 
-        `when`, such as "during the run", and `who`, by call, are for its text; without `who` the calls are those of the parts.
+        `when`, such as "during the run", and `whose`, by call, are for its text; without `whose` the calls are those of the parts.
         """
         waiting, answers, errors = dict(calls), {}, {}
         until = float("inf")
@@ -63,7 +68,10 @@ class Watch:
                 self._wait_for_cause(until, when)
         if errors:
             first = cause(errors)
-            raise named(errors[first], who[first] if who else self.part(first)) from errors[first]
+            rank, who = whose[first] if whose else (first, self.part(first))
+            if isinstance(errors[first], Unreachable) and _lost(errors[first].__cause__):
+                raise WorkerLost(self._addresses[rank], self._held[rank], when) from errors[first]
+            raise named(errors[first], who) from errors[first]
         return answers
 
     def part(self, rank: int) -> str:
@@ -78,6 +86,8 @@ class Watch:
             if future.status != "finished":
                 self.check(when, now=True)
                 error = future.exception(timeout=5) if future.status == "error" else None
+                if _lost(error):  # and another one is at its address already
+                    raise WorkerLost(self._addresses[rank], self._held[rank], when) from error
                 if error is None:
                     raise PartFailed(f"{self.part(rank)}: its actor was {future.status} {when}")
                 raise named(error, self.part(rank)) from error
@@ -102,9 +112,15 @@ class Watch:
         return [rank for rank, address in enumerate(self._addresses) if address in alive]
 
     def _alive(self, when: str) -> Collection[str]:
+        status = self.client.status
+        if status in ("closing", "closed"):
+            raise ClusterLost(f"the Dask client was closed {when}")
+        if self._gone or status != "running":  # a client that finds its scheduler again finds its actors released
+            raise ClusterLost(f"the Dask scheduler was lost {when}")
         try:
             alive: Collection[str] = self.client.sync(_scheduler(self.client).ncores, callback_timeout=PATIENCE)
         except Exception as error:
+            self._gone = True
             raise ClusterLost(f"the Dask scheduler did not answer {when}: {type(error).__name__}: {error}") from error
         return alive
 
@@ -145,5 +161,12 @@ def _answer(call: Pending) -> Any:
     try:
         answer = call.result(timeout=5.0)
     except Exception as error:
-        return Unreachable(f"{type(error).__name__}: {error}")
+        unreachable = Unreachable(f"{type(error).__name__}: {error}")
+        unreachable.__cause__ = error
+        return unreachable
     return answer.error() if isinstance(answer, Failure) else answer
+
+
+def _lost(error: BaseException | None) -> bool:
+    """Whether this is how Dask says that an actor's process is gone."""
+    return isinstance(error, OSError) or "Worker holding Actor was lost" in str(error)

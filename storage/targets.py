@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -93,6 +94,22 @@ def prepare(place: Place, overwrite: bool) -> None:
         _remove(place, _content(place))
     except OSError as error:
         raise StoreUnusable(f"store {place.name} cannot be written: {error}. Give a store= that you may write to") from error
+
+
+def missing_folders(place: Place) -> list[Path]:
+    """The folders that the first write to a place would make, the innermost first."""
+    folder, found = place.folder, []
+    while folder is not None and not folder.exists() and folder != folder.parent:
+        found.append(folder)
+        folder = folder.parent
+    return found
+
+
+def remove_folders(folders: list[Path]) -> None:
+    """Take folders away again, the innermost first, where nothing has come into them."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def exists(place: Place) -> bool:

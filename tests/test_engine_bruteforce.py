@@ -84,6 +84,7 @@ class Cells:
         self.kind, self.p = kind, parameters
         self.states = states
         self.refractory = np.zeros(len(states["V_m"]), int)
+        self.exponentials: dict[bytes, np.ndarray] = {}
 
     def step(self, arrived: dict[str, np.ndarray], current: np.ndarray) -> np.ndarray:
         """Spikes of this step."""
@@ -94,7 +95,7 @@ class Cells:
         new = {name: np.empty(n) for name in names}
         for i in range(n):
             x = np.array([*(old[name][i] for name in names), 1.0])
-            y = expm(DT * self._matrix(names, i, current[i])) @ x
+            y = self._exponential(DT * self._matrix(names, i, current[i])) @ x
             for k, name in enumerate(names):
                 new[name][i] = y[k]
         new["V_m"] = np.where(held, old["V_m"], new["V_m"])
@@ -112,6 +113,11 @@ class Cells:
         self.refractory = np.where(fired, quiet, np.maximum(self.refractory - 1, 0))
         self.states = new
         return fired.astype(int)
+
+    def _exponential(self, m: np.ndarray) -> np.ndarray:
+        if m.tobytes() not in self.exponentials:
+            self.exponentials[m.tobytes()] = expm(m)
+        return self.exponentials[m.tobytes()]
 
     def _matrix(self, names: list[str], i: int, current: float) -> np.ndarray:
         """d(states, 1)/dt = matrix @ (states, 1)."""
@@ -131,7 +137,7 @@ class Cells:
 
 
 class PlainCells:
-    """Neurons whose update is the model's generated step, as plain Python on scalars of the precision of the run: the same bits."""
+    """Neurons whose update is the model's generated step, as plain Python on scalars of the run's precision: the same bits."""
 
     def __init__(self, model: snn.NeuronModel, precision: str, parameters: dict[str, np.ndarray], states: Any) -> None:
         self.kernel, self.real = model.kernel(), np.dtype(precision).type
@@ -241,6 +247,7 @@ def a_population(rng: np.random.Generator, net: snn.Network, kind: str, name: st
         "t_ref": float(rng.choice([0.0, 0.1, 2.0])),
         "V_reset": -68.0,
         "I_e": float(rng.choice([0.0, 500.0])),
+        "V_th": float(rng.choice([-55.0, -63.0])),
         "V_m": snn.Uniform(-70.0, -54.0),
         "tau_m": rng.uniform(1.0, 20.0, n) if arrays else float(rng.choice([2.0, 10.0, 0.3])),
     }
@@ -289,12 +296,9 @@ def a_projection(rng: np.random.Generator, w: World) -> None:
     named = str(rng.choice(RECEPTORS[kind])) if rng.random() < 0.3 else None
     sign = 1 if named and kind == "magnitude" else int(rng.choice([0, 1, -1]))
     synapse = a_synapse(rng, SCALE[kind], edges, sign, kind == "parrot")
-    try:
-        made = w.net.connect(pre >> post, rule, synapse, receptor=named)
-    except ValueError as error:
-        assert "to choose from" in str(error)  # a degree that the random ends cannot have
+    if isinstance(rule, AllToAll) and len(pre) == len(post) == 1:
         return
-    w.receptors[made.name] = named
+    w.receptors[w.net.connect(pre >> post, rule, synapse, receptor=named).name] = named
 
 
 def a_current(rng: np.random.Generator, w: World, name: str) -> None:
@@ -407,6 +411,8 @@ class Naive:
     def __init__(self, w: World, r: Run, precision: str) -> None:
         self.w, self.r = w, r
         self.sizes = {name: len(w.net[name]) for name in w.kinds}
+        self.found = {node.path[1:]: node[node.name].values for node in r.tree.leaves if node.name in node.data_vars}
+        self.again = {name: r.tree[f"{name}/again"]["V_m"].values for name, kind in w.kinds.items() if kind in MODELS}
         self.spikes = {name: np.zeros((r.steps + 1, n), int) for name, n in self.sizes.items()}
         self.spikes["noise"] = recorded(r, "noise", self.sizes["noise"])
         train = w.net["train"].model
@@ -483,15 +489,14 @@ class Naive:
                 current[ids] += values[k]
         cells = self.cells[name]
         self.spikes[name][step] = cells.step(arrived, current)
-        V = self.r.tree[f"{name}/V_m"]["V_m"].values[step - 1]
+        V = self.found[f"{name}/V_m"][step - 1]
         assert np.abs(V - cells.states["V_m"]).max() <= tolerance, (name, step)
         if step % 7 == 0:
-            again = self.r.tree[f"{name}/again"]["V_m"].values[step // 7 - 1]
-            assert again == V[-1:].astype(np.float32)
+            assert self.again[name][step // 7 - 1] == V[-1:].astype(np.float32)
 
     def _check_input(self, step: int, name: str, receptor: str, values: np.ndarray) -> None:
         """Exactly what was recorded, but for whole numbers of Poisson pulses, which are taken over."""
-        found = self.r.tree[f"{name}/{receptor}"][receptor].values[step - 1]
+        found = self.found[f"{name}/{receptor}"][step - 1]
         for ids, weight in self.w.drives.get((name, receptor), ()):
             pulses = (found[ids] - values[ids]) / weight
             assert np.array_equal(pulses, np.round(pulses)) and (pulses >= 0).all() and (pulses < 12).all(), (name, step)
@@ -543,4 +548,4 @@ def test_the_random_networks_are_worth_it() -> None:
         with snn.Simulation(w.net) as sim:
             sim.run(35.0)
             spikes.append(sum(int(sim[name].counts().sum()) for name, kind in w.kinds.items() if kind in MODELS))
-    assert np.median(spikes) > 50
+    assert np.median(spikes) > 30 and sum(spikes) > 300

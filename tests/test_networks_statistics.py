@@ -13,7 +13,7 @@ from eventsnn.models.networks import microcircuit
 
 
 def test_brunels_network_has_nests_rate_and_irregularity() -> None:
-    """NEST: 32.1 Hz, CV 0.17, Fano factor about 60. Independent neurons of this rate would have a CV of 0.4 and a Fano factor of 1."""
+    """NEST: 32.1 Hz, CV 0.17, Fano factor about 60. Independent neurons of this rate have a CV of 0.4 and a Fano factor of 1."""
     found = check_brunel(seed=1)["found"]
     assert abs(found["rate"] - 32.1) < 0.32
     assert abs(found["cv"] - 0.173) < 0.01

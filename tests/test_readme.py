@@ -106,3 +106,12 @@ def test_examples_in_docstrings_run() -> None:
         name = ".".join(inside if inside[0] == "eventsnn" else ("eventsnn", *inside))
         failed, tried = doctest.testmod(importlib.import_module(name))
         assert tried > 0 and failed == 0, name
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())}
+    files = {name for page in PAGES for name in re.findall(r"`(?:tests/)?(test_\w+\.py)`", page.read_text())}
+    assert len(named) > 40
+    assert [name for name in sorted(named) if f"def {name}(" not in text] == []
+    assert [name for name in sorted(files) if not (ROOT / "tests" / name).exists()] == []

@@ -247,11 +247,6 @@ def test_a_sparse_matrix_of_pre_by_post_is_a_list_of_edges() -> None:
     assert abs(again - matrix).max() < 1e-8
 
 
-def test_a_distribution_needs_both_bounds() -> None:
-    with pytest.raises(TypeError, match="high"):
-        snn.Uniform(2e-5)  # type: ignore[call-arg]
-
-
 def test_synapses_take_few_bytes_and_silent_ones_no_time() -> None:
     def cost(degree: int) -> tuple[float, float]:
         """Bytes per synapse, and the least of five times (s) of 20 ms without a spike."""

@@ -15,6 +15,9 @@ from eventsnn.codegen.propagator import Propagator
 from eventsnn.errors import ParameterError
 from eventsnn.units import steps
 
+LONGEST = 2**31 - 1
+"""Steps of a refractory time: more than a run can have."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -69,7 +72,7 @@ class Kernel:
                 raise ParameterError(f"{self.name}: constant {name} is not finite; check the parameters (a time constant of 0?)")
             out[name] = found[name] if np.ndim(found[name]) else float(found[name])
         if self.t_ref is not None:
-            count = steps(env[self.t_ref], dt)
+            count = np.minimum(steps(env[self.t_ref], dt), LONGEST)
             out["NREF"] = count.astype(np.int32) if np.ndim(count) else int(count)
         return out
 

@@ -76,11 +76,11 @@ def _run(program: Program, draw: mpf) -> float:
         right, left = stack.pop(), stack.pop()
         if name == "div" and right == 0:
             raise ParameterError("a distribution that can be 0 stands below a fraction line")
-        stack.append(_EXACT[name](left, right))
+        stack.append(OPERATIONS[name](left, right))
     return float(stack.pop())
 
 
-_EXACT: dict[str, Any] = {
+OPERATIONS: dict[str, Any] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
@@ -88,6 +88,7 @@ _EXACT: dict[str, Any] = {
     "min": min,
     "max": max,
 }
+"""Of programs, on floats and on extended numbers."""
 
 
 def _range(program: Program, draws: list[Interval]) -> Interval:
@@ -100,7 +101,7 @@ def _range(program: Program, draws: list[Interval]) -> Interval:
         right, left = stack.pop(), stack.pop()
         if name == "div" and right[0] <= 0.0 <= right[1]:
             raise ParameterError(f"a distribution divides by values between {right[0]:g} and {right[1]:g}; 0 is among them")
-        corners = [float(_EXACT[name](a, b)) for a, b in product(left, right)]
+        corners = [float(OPERATIONS[name](a, b)) for a, b in product(left, right)]
         stack.append((min(corners), max(corners)))
     return stack.pop()
 

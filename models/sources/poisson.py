@@ -12,6 +12,8 @@ from eventsnn.values import bounds
 
 MOST = 255
 """Spikes of one neuron in one step."""
+ROOM = 8
+"""Spikes in one step that targets are always scaled for, so that a rate may rise during a run: to 0.3 per step."""
 
 
 class Poisson(Model):
@@ -24,15 +26,15 @@ class Poisson(Model):
     rate = Param(None, "Hz", "mean number of spikes per second", low=0.0)
 
     def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.PoissonSource:
-        rate = self._rate(size, values)
+        return spec.PoissonSource({"rate": self._rate(size, dt, values)}, key)
+
+    def multiplicity(self, size: int, dt: float, values: Mapping[str, object]) -> int:
+        return max(ROOM, min(MOST, most_events(bounds(self._rate(size, dt, values))[1] * dt * 1e-3)))
+
+    def _rate(self, size: int, dt: float, values: Mapping[str, object]) -> spec.Value:
+        rate = self.params()["rate"].value(values["rate"], size, "Poisson: rate")
         mean = bounds(rate)[1] * dt * 1e-3
         if mean > MOST / 2:
             given = f"a rate of {mean / dt * 1e3:g} Hz gives {mean:g} spikes per step of {dt:g} ms"
             raise ParameterError(f"Poisson: {given}; at most 127 are allowed, use more neurons")
-        return spec.PoissonSource({"rate": rate}, key)
-
-    def multiplicity(self, size: int, dt: float, values: Mapping[str, object]) -> int:
-        return max(1, min(MOST, most_events(bounds(self._rate(size, values))[1] * dt * 1e-3)))
-
-    def _rate(self, size: int, values: Mapping[str, object]) -> spec.Value:
-        return self.params()["rate"].value(values["rate"], size, "Poisson: rate")
+        return rate

@@ -11,6 +11,9 @@ from eventsnn.model import StimulusTarget, value_object
 from eventsnn.units import own_unit
 from eventsnn.values import as_value, bounds
 
+LARGEST = 10_000.0
+"""Mean number of pulses per step."""
+
 
 @value_object
 class PoissonInput:
@@ -33,13 +36,25 @@ class PoissonInput:
 
     def most(self, size: int, dt: float) -> int:
         """Most pulses into one neuron in one step."""
-        return most_events(max(0.0, bounds(self._rate(size))[1]) * dt * 1e-3)
+        return most_events(self._mean(self._rate(size), dt))
 
     def lower(self, target: StimulusTarget) -> spec.PoissonStimulus:
         rate = self._rate(len(target.subset))
+        self._mean(rate, target.dt)
         pulse = self.pulse(own_unit(self.weight) if target.unit is None else target.unit, "PoissonInput: weight")
         weight = int(np.rint(np.ldexp(pulse, -target.exponent)))
         return spec.PoissonStimulus(target.population, target.subset, rate, target.receptor, weight, target.key)
+
+    @staticmethod
+    def _mean(rate: spec.Value, dt: float) -> float:
+        """The largest mean per step; counts are kept in 16 bits."""
+        mean = max(0.0, bounds(rate)[1]) * dt * 1e-3
+        if mean > LARGEST:
+            raise ParameterError(
+                f"PoissonInput: a rate of {mean / dt * 1e3:g} Hz gives {mean:g} pulses per step of {dt:g} ms; "
+                f"at most {LARGEST:g} are allowed: give a lower rate of larger pulses, or a current"
+            )
+        return mean
 
     def _rate(self, size: int) -> spec.Value:
         rate = as_value(self.rate, size, "Hz", "PoissonInput: rate")
