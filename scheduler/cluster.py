@@ -5,6 +5,7 @@ Spikes never pass through Dask: it places the actors, carries the calls of the c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import time
@@ -136,12 +137,17 @@ class DaskParts:
         """The network on every worker; where it holds large arrays, each gets what it needs of it."""
         places, layout = self._addresses, self._plan.layout
         if array_bytes(self._spec) <= LARGE:
-            return [self._client.scatter(self._spec, workers=places, broadcast=True, hash=False)] * len(places)
+            return [self._scatter(self._spec, workers=places, broadcast=True)] * len(places)
         direct = self._reaches_workers()
         return [
-            self._client.scatter(restrict(self._spec, layout, rank), workers=[place], hash=False, direct=direct)
-            for rank, place in enumerate(places)
+            self._scatter(restrict(self._spec, layout, rank), workers=[place], direct=direct) for rank, place in enumerate(places)
         ]
+
+    def _scatter(self, spec: NetworkSpec, **options: Any) -> Future[Any]:
+        work = self._client.scatter(spec, hash=False, asynchronous=True, **options)
+        sent = asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
+        future: Future[Any] = self._watch.result(sent, "while the network was sent to it")
+        return future
 
     def _submit_populations(self) -> None:
         for rank, share in enumerate(self._plan.shares):

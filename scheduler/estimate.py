@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eventsnn.scheduler.layout import overlap
-from eventsnn.scheduler.tables import tables_bytes
+from eventsnn.scheduler.tables import sorting_bytes, tables_bytes
 from eventsnn.spec import (
     CurrentStimulus,
     Edges,
@@ -41,6 +41,9 @@ class Cost:
     neurons: int
     synapses: float
     bytes: float
+    """Once it is built."""
+    peak: float
+    """While it is built."""
 
     @property
     def spikes(self) -> float:
@@ -49,7 +52,7 @@ class Cost:
 
 
 def cost(spec: NetworkSpec, slices: Sequence[Slice], threads: int) -> Cost:
-    """Expected cost of a part with these slices, once it is built."""
+    """Expected cost of a part with these slices."""
     neurons = sum(s.stop - s.start for s in slices)
     blocks = _blocks(neurons, threads)
     here = defaultdict(list)
@@ -60,7 +63,8 @@ def cost(spec: NetworkSpec, slices: Sequence[Slice], threads: int) -> Cost:
     total += sum(16.0 * len(p.rule.pre) * n / max(p.expected, 1.0) for p, n in counts if isinstance(p.rule, Edges))
     total += _neurons_bytes(spec, slices) + WHERE * spec.size * blocks
     total += sum(_stimulus_bytes(stimulus, here.get(stimulus.population, ())) for stimulus in spec.stimuli)
-    return Cost(neurons, sum(n for _, n in counts), total)
+    peak = total + sorting_bytes(spec, counts, blocks, threads)
+    return Cost(neurons, sum(n for _, n in counts), total, peak)
 
 
 def loads(spec: NetworkSpec, pieces: Iterable[Slice]) -> dict[Slice, float]:

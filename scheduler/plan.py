@@ -17,6 +17,10 @@ from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Slice
 GB = 1e9
 
 
+WORTH = 1024
+"""Neurons of a part per thread, where the number of threads was left open."""
+
+
 @dataclass(frozen=True)
 class Share:
     """One part: its slices, its place, its threads, and its expected cost."""
@@ -58,10 +62,10 @@ class Plan:
         """PlanError where the parts at a place need more than it has."""
         for place in dict.fromkeys(share.place for share in self.shares):
             here = [share for share in self.shares if share.place == place]
-            need = sum(share.cost.bytes for share in here)
+            need = sum(share.cost.peak for share in here)
             if place.memory_limit and need > place.memory_limit:
                 raise PlanError(
-                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB and {place.address} has "
+                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB while it is built and {place.address} has "
                     f"{place.memory_limit / GB:.2f} GB; use more workers, give them more memory, or make the network smaller"
                 )
 
@@ -107,9 +111,14 @@ def make_plan(
     shares = []
     for rank, (slices, index) in enumerate(zip(layout, chosen, strict=True)):
         together = sum(1 for other in chosen if other == index)
-        each = threads or max(1, places[index].threads // together)
+        each = threads or _useful(slices, max(1, places[index].threads // together))
         shares.append(Share(rank, places[index], each, slices, named(spec, slices), cost(spec, slices, each), leaving[rank]))
     return Plan(tuple(shares), epoch_steps(spec.dt, crosses), spec.dt)
+
+
+def _useful(slices: Sequence[Slice], threads: int) -> int:
+    """As many threads as have WORTH neurons each: they meet once per epoch, which costs more than a small network's step."""
+    return max(1, min(threads, sum(s.stop - s.start for s in slices) // WORTH))
 
 
 def _check_threads(threads: int, places: Sequence[Place]) -> None:

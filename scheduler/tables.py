@@ -25,6 +25,8 @@ LONGEST_RING = 127
 """Longest delay (steps) that a ring holds."""
 CONSTANTS = 8
 """Most weights of which each has a table of its own in a block."""
+RECORD = 8
+"""Bytes per synapse while it is sorted."""
 ROW, SLOT = 8, 24
 """Bytes of the start of a source's row, and of a step of the calendar."""
 
@@ -56,6 +58,15 @@ def tables_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float
         kinds[bundle.kind].append(bundle)
     rows = sum(spec.populations[pre].size for pre in {b.projection.pre for b in bundles})
     return sum(_table_bytes(kind, members, rows, neurons, blocks) for kind, members in kinds.items())
+
+
+def sorting_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float]], blocks: int, threads: int) -> float:
+    """Scratch while tables are filled: the connections of one pre population and one kind are sorted at a time, in every thread."""
+    bundles = [bundle for projection, count in counts if count > 0.0 for bundle in _bundles(spec, projection, count)]
+    together: dict[tuple[Kind, int], float] = defaultdict(float)
+    for b in _spread(bundles):
+        together[b.kind, b.projection.pre] += b.synapses * (RECORD if b.kind.bits < 32 else RECORD + 4)
+    return max(together.values(), default=0.0) / blocks * min(threads, blocks)
 
 
 def segments(bundles: Sequence[Bundle], blocks: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -91,6 +92,19 @@ class Watch:
                 if error is None:
                     raise PartFailed(f"{self.part(rank)}: its actor was {future.status} {when}")
                 raise named(error, self.part(rank)) from error
+
+    def result(self, work: concurrent.futures.Future[Any], when: str) -> Any:
+        """What a coroutine in the client's loop returns: for calls of Dask that would wait for a silent worker."""
+        try:
+            while not concurrent.futures.wait([work], timeout=POLL).done:
+                self.check(when)
+            return work.result()
+        except (ClusterLost, WorkerLost):
+            work.cancel()
+            raise
+        except Exception:  # Dask's own words for a lost worker are many
+            self._wait_for_cause(time.monotonic() + GRACE, when)
+            raise
 
     def check(self, when: str, now: bool = False) -> None:
         """Raises WorkerLost where a worker is gone, ClusterLost where the scheduler is; looks twice a second, or `now`."""

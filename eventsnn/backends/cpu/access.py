@@ -80,7 +80,7 @@ def _listed(d: Draws, scale: float, dt: float) -> list[npt.NDArray[Any]]:
 
 
 def set_weights(blocks: Sequence[Block], spec: NetworkSpec, projection: int, values: F8, lists: I8, now: int) -> None:
-    """New weights, in the order of `connections`, for spikes from now on. Raises ValueError where the integer input has no room."""
+    """New weights, in the order of `connections`, for spikes from now on; ValueError where the integer input has no room."""
     posts = [np.repeat(d.posts, d.degrees) for b in blocks for d in b.drawn(projection)]
     order = np.argsort(np.concatenate([np.empty(0, np.int64), *posts]), kind="stable")
     values = np.array(np.broadcast_to(np.asarray(values, np.float64), len(order)))

@@ -123,8 +123,8 @@ class Block:
         most = int(s.draws.degrees.max(initial=0))
         if most > projection.per_target:
             raise RuntimeError(
-                f"projection {projection.name!r}: a target drew {most} sources, more than the bound of {projection.per_target:g} that the"
-                " integer input was scaled for; use another seed"
+                f"projection {projection.name!r}: a target drew {most} sources, more than the bound of"
+                f" {projection.per_target:g} that the integer input was scaled for; use another seed"
             )
 
     def set_weights(self, projection: int, values: npt.NDArray[np.float64], lists: I8, now: int) -> None:
@@ -279,8 +279,10 @@ class Block:
         return self.neurons.member(population, index)
 
     def nbytes(self) -> int:
+        """Bytes of states, synapses and what is under way."""
         state = sum(a.nbytes for a in (*self.neurons.slots, *self.neurons.accumulators.values())) + 29 * self.neurons.n
-        return state + sum(t.nbytes for t in self.tables) + self.row_of.nbytes
+        waiting = sum(p.calendar.nbytes + (p.ring.nbytes if p.ring is not None else 0) for p in self.pending)
+        return state + waiting + sum(t.nbytes for t in self.tables) + self.row_of.nbytes
 
     def close(self) -> None:
         for p in self.pending:

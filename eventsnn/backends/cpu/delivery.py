@@ -1,8 +1,8 @@
 """Spikes to input. A spike pushes the segments (source, delay) of its row into the calendar slot of the step they are due; that
 step streams them into one cache-resident accumulator. Rows whose segments are short use a ring of accumulators instead.
 
-A segment is one uint64 `start << 32 | length` into the arrays of its table; targets ascend within a segment. Weights are
-integers: addition has no order, so nothing here can change a result.
+A table keeps `start << 32 | delay` of each segment, a calendar `start << 32 | length`; targets ascend within a segment.
+Weights are integers: addition has no order, so nothing here can change a result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOW = np.uint64(0xFFFFFFFF)
 
 
 def push_segments(args, producers):
-    """Arguments: rows of sources, first segment of each row, delays, starts, calendar, its mask, number of sources."""
+    """Move the segments of every spike of the producers into the calendar. Arguments: see PUSH_SEGMENTS."""
     a = carray(pointer(args, np.int64), 8)
     n_sources, n_rows, n_segments, mask = a[0], a[1], a[2], a[3]
     row_of = carray(pointer(a[4], np.int32), n_sources)

@@ -46,7 +46,7 @@ _NOW = (0x80 | 0x80000) if sys.platform == "darwin" else (0x40 | 0x4000)
 @njit(nogil=True)
 def _would_block():
     code = carray(pointer(_errno(), np.int32), 1)[0]
-    return code == _AGAIN or code == _INTERRUPTED
+    return code in (_AGAIN, _INTERRUPTED)
 
 
 @njit(nogil=True)

@@ -16,13 +16,13 @@ from numba import njit
 
 from eventsnn.backends.cpu.connect import buffers, scatter_to_chunks
 from eventsnn.backends.cpu.strands import Strand
-from eventsnn.codegen.sampling import sample
-from eventsnn.spec import Fixed, Given, Value
+from eventsnn.draws import spread
+from eventsnn.spec import Value
 
 CONSTANTS = 8
 """Most tables of one weight each in a block; beyond that, such weights are stored per synapse."""
 SHORT = 10.0
-"""Mean length of a segment below which rows with a delay ring are faster."""
+"""Mean length of a segment below which rows with a delay ring are faster. scheduler/tables.py estimates by the same rules."""
 RING_BYTES = 1 << 26
 KEYS = 16
 """Bits of (source in chunk, delay): the counting sort of a chunk stays in the L2 cache."""
@@ -153,19 +153,9 @@ def _short(strands: Sequence[Strand], pres: Sequence[int], sizes: dict[int, int]
 
 def expected_segments(delay: Value, row: float) -> float:
     """Expected number of non-empty delays in a row of so many synapses."""
-    return float(np.sum(-np.expm1(-row * delay_probabilities(delay))))
-
-
-def delay_probabilities(delay: Value) -> npt.NDArray[np.float64]:
-    """Probability of each delay that occurs."""
-    if isinstance(delay, Fixed):
-        return np.ones(1)
-    if isinstance(delay, Given):
-        values = delay.values
-    else:
-        spread = (np.arange(4096, dtype=np.uint64) * 1048576 + 524288).astype(np.uint32)
-        values = sample(delay, np.stack([np.roll(spread, 911 * k) for k in range(len(delay.tables))], axis=1))
-    return np.unique(np.floor(values + 0.5), return_counts=True)[1] / max(1, len(values))
+    steps = np.floor(spread(delay) + 0.5)
+    probabilities = np.unique(steps, return_counts=True)[1] / max(1, len(steps))
+    return float(np.sum(-np.expm1(-row * probabilities)))
 
 
 @njit(nogil=True, cache=True)
