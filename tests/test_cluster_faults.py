@@ -147,6 +147,6 @@ def test_a_cluster_without_workers_is_an_error_after_a_bounded_wait() -> None:
 def test_a_worker_without_memory_is_refused_before_anything_is_built() -> None:
     with (
         cluster(1, memory_limit="1MiB") as client,
-        pytest.raises(PlanError, match=r"needs about 0.\d\d GB and tcp://.* has 0.00 GB"),
+        pytest.raises(PlanError, match=r"needs about 0.\d\d GB while it is built and tcp://.* has 0.00 GB"),
     ):
         snn.Simulation(silent(100_000), client=client)

@@ -310,7 +310,7 @@ def test_an_existing_store_is_not_touched_and_a_refused_one_leaves_nothing(tmp_p
 
 def test_a_plan_that_does_not_fit_is_refused_before_anything_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "_memory", lambda: 100_000)
-    with pytest.raises(PlanError, match=r"part 0 \(exc, inh\) needs about 0.00 GB and here has 0.00 GB"):
+    with pytest.raises(PlanError, match=r"part 0 \(exc, inh\) needs about 0.00 GB while it is built and here has 0.00 GB"):
         snn.Simulation(brunel())
 
 

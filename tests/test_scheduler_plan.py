@@ -186,7 +186,7 @@ def test_a_wrong_placement_function_is_told_what_is_wrong(chosen: tuple[int, ...
 def test_a_plan_that_does_not_fit_says_both_numbers() -> None:
     spec = network([1000, 100_000], (0, 1, 1000, 15), bits=32)  # 1e8 synapses of 6 bytes
     plan = make_plan(spec, [replace(HERE, address="tcp://a:1", memory_limit=100_000_000)], 1, None)
-    with pytest.raises(PlanError, match=r"part 0 \(p0, p1\) needs about 0.6\d GB and tcp://a:1 has 0.10 GB; use more workers"):
+    with pytest.raises(PlanError, match=r"part 0 \(p0, p1\) needs about 0.6\d GB while it is built and tcp://a:1 has 0.10 GB; use more workers"):
         plan.check_memory()
     make_plan(spec, [replace(HERE, memory_limit=10**9)], 1, None).check_memory()
     make_plan(spec, [HERE], 1, None).check_memory()
