@@ -49,8 +49,9 @@ async def attempt(worker: Worker, key: str, engine: Engine, work: Callable[..., 
 
 
 class Held:
-    """What a part keeps in its worker's process besides its actor, in worker.extensions. It is let go of once: when the simulation
-    is closed, when its client has gone, or when the worker closes, which then calls `close`.
+    """What a part keeps in its worker's process besides its actor, in worker.extensions.
+
+    It is let go of once: when the simulation is closed, when its client has gone, or when the worker closes and calls `close`.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -145,7 +145,8 @@ class DaskParts:
 
     def _scatter(self, spec: NetworkSpec, **options: Any) -> Future[Any]:
         work = self._client.scatter(spec, hash=False, asynchronous=True, **options)
-        sent = asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
+        loop: Any = self._client.loop
+        sent = asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop)
         future: Future[Any] = self._watch.result(sent, "while the network was sent to it")
         return future
 

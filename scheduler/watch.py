@@ -45,7 +45,7 @@ class Watch:
     def answers(self, calls: Mapping[int, Pending], when: str, whose: Mapping[int, Whose] | None = None) -> dict[int, Any]:
         """What the calls return, or the one error that was the cause of their failure.
 
-        `when`, such as "during the run", and `whose`, by call, are for its text; without `whose` the calls are those of the parts.
+        `when`, such as "during the run", and `whose`, by call, are for its text; without `whose` they are calls of the parts.
         """
         waiting, answers, errors = dict(calls), {}, {}
         until = float("inf")
@@ -53,7 +53,7 @@ class Watch:
             with contextlib.suppress(Exception):  # looked at below
                 next(iter(waiting.values())).result(timeout=POLL)
             for rank in [rank for rank, call in waiting.items() if call.done()]:
-                answer = _answer(waiting.pop(rank))
+                answer = self._answer(waiting.pop(rank))
                 if isinstance(answer, BaseException):
                     errors[rank] = answer
                 else:
@@ -138,6 +138,20 @@ class Watch:
             raise ClusterLost(f"the Dask scheduler did not answer {when}: {type(error).__name__}: {error}") from error
         return alive
 
+    def _answer(self, call: Pending) -> Any:
+        """The answer of a call that is done, or the exception that it stands for; even that is read in the client's loop."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = call.result(timeout=POLL)
+            except TimeoutError as error:
+                if self.client.status != "running" or time.monotonic() > until:
+                    return _failed(error)
+            except Exception as error:
+                return _failed(error)
+            else:
+                return answer.error() if isinstance(answer, Failure) else answer
+
     def _wait_for_cause(self, until: float, when: str) -> None:
         while time.monotonic() < until:
             time.sleep(0.1)
@@ -170,17 +184,13 @@ def _scheduler(client: Client) -> Any:
     return client.scheduler
 
 
-def _answer(call: Pending) -> Any:
-    """The answer, or the exception that it stands for."""
-    try:
-        answer = call.result(timeout=5.0)
-    except Exception as error:
-        unreachable = Unreachable(f"{type(error).__name__}: {error}")
-        unreachable.__cause__ = error
-        return unreachable
-    return answer.error() if isinstance(answer, Failure) else answer
+def _failed(error: BaseException) -> Unreachable:
+    unreachable = Unreachable(f"{type(error).__name__}: {error}")
+    unreachable.__cause__ = error
+    return unreachable
 
 
 def _lost(error: BaseException | None) -> bool:
     """Whether this is how Dask says that an actor's process is gone."""
-    return isinstance(error, OSError) or "Worker holding Actor was lost" in str(error)
+    unheard = isinstance(error, OSError) and not isinstance(error, TimeoutError)
+    return unheard or "Worker holding Actor was lost" in str(error)

@@ -8,9 +8,8 @@ Weights are integers: addition has no order, so nothing here can change a result
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
 
-from eventsnn.backends.cpu.intrinsics import pointer, prefetch
+from eventsnn.backends.cpu.intrinsics import prefetch, view
 from eventsnn.backends.cpu.memory import CAPACITY, COUNT, OUT_OF_MEMORY, items, reserve
 from eventsnn.backends.cpu.operation import Code
 
@@ -27,14 +26,14 @@ LOW = np.uint64(0xFFFFFFFF)
 
 def push_segments(args, producers):
     """Move the segments of every spike of the producers into the calendar. Arguments: see PUSH_SEGMENTS."""
-    a = carray(pointer(args, np.int64), 8)
+    a = view(args, 8, np.int64)
     n_sources, n_rows, n_segments, mask = a[0], a[1], a[2], a[3]
-    row_of = carray(pointer(a[4], np.int32), n_sources)
-    first = carray(pointer(a[5], np.int64), n_rows + 1)
-    starts = carray(pointer(a[6], np.uint64), n_segments + 1)
-    calendar = carray(pointer(a[7], np.int64), (mask + 1, 3))
-    head = carray(pointer(producers, np.int64), 3)
-    lists = carray(pointer(producers, np.int64), (head[COUNT] + 1, 3))
+    row_of = view(a[4], n_sources, np.int32)
+    first = view(a[5], n_rows + 1, np.int64)
+    starts = view(a[6], n_segments + 1, np.uint64)
+    calendar = view(a[7], (mask + 1, 3), np.int64)
+    head = view(producers, 3, np.int64)
+    lists = view(producers, (head[COUNT] + 1, 3), np.int64)
     for p in range(1, head[COUNT] + 1):
         n = lists[p, COUNT]
         if n == 0:
@@ -74,13 +73,13 @@ def push_segments(args, producers):
 
 def _deliver16(accumulator):
     def deliver(args, step):
-        a = carray(pointer(args, np.int64), 6)
-        slot = carray(pointer(a[0], np.int64), (a[1] + 1, 3))[step & a[1]]
+        a = view(args, 6, np.int64)
+        slot = view(a[0], (a[1] + 1, 3), np.int64)[step & a[1]]
         n = slot[COUNT]
         if n == 0:
             return 0
-        packed = carray(pointer(a[2], np.uint32), a[3])
-        total = carray(pointer(a[4], accumulator), 65536)
+        packed = view(a[2], a[3], np.uint32)
+        total = view(a[4], 65536, accumulator)
         shift = accumulator(a[5])
         due = items(slot)
         for k in range(n):
@@ -100,13 +99,13 @@ def _deliver16(accumulator):
 
 def _deliver_constant(accumulator):
     def deliver(args, step):
-        a = carray(pointer(args, np.int64), 6)
-        slot = carray(pointer(a[0], np.int64), (a[1] + 1, 3))[step & a[1]]
+        a = view(args, 6, np.int64)
+        slot = view(a[0], (a[1] + 1, 3), np.int64)[step & a[1]]
         n = slot[COUNT]
         if n == 0:
             return 0
-        targets = carray(pointer(a[2], np.uint16), a[3])
-        total = carray(pointer(a[4], accumulator), 65536)
+        targets = view(a[2], a[3], np.uint16)
+        total = view(a[4], 65536, accumulator)
         weight = accumulator(a[5])
         due = items(slot)
         for k in range(n):
@@ -125,15 +124,15 @@ def _deliver_constant(accumulator):
 
 def _deliver32(accumulator):
     def deliver(args, step):
-        a = carray(pointer(args, np.int64), 7)
-        slot = carray(pointer(a[0], np.int64), (a[1] + 1, 3))[step & a[1]]
+        a = view(args, 7, np.int64)
+        slot = view(a[0], (a[1] + 1, 3), np.int64)[step & a[1]]
         n = slot[COUNT]
         if n == 0:
             return 0
-        targets = carray(pointer(a[2], np.uint16), a[3])
-        total = carray(pointer(a[4], accumulator), 65536)
+        targets = view(a[2], a[3], np.uint16)
+        total = view(a[4], 65536, accumulator)
         shift = accumulator(a[5])
-        weights = carray(pointer(a[6], np.int32), a[3])
+        weights = view(a[6], a[3], np.int32)
         due = items(slot)
         for k in range(n):
             if k + AHEAD < n:
@@ -152,16 +151,16 @@ def _deliver32(accumulator):
 
 def _push_rows(accumulator):
     def push(args, producers):
-        a = carray(pointer(args, np.int64), 12)
+        a = view(args, 12, np.int64)
         n_sources, n_rows, n_synapses, mask, n, shift = a[0], a[1], a[2], a[3], a[9], accumulator(a[10])
-        row_of = carray(pointer(a[4], np.int32), n_sources)
-        first = carray(pointer(a[5], np.int64), n_rows + 1)
-        targets = carray(pointer(a[6], np.uint16), n_synapses)
-        weights = carray(pointer(a[7], np.int32), n_synapses)
-        delays = carray(pointer(a[8], np.uint16), n_synapses)
-        ring = carray(pointer(a[11], accumulator), (mask + 1, n))
-        head = carray(pointer(producers, np.int64), 3)
-        lists = carray(pointer(producers, np.int64), (head[COUNT] + 1, 3))
+        row_of = view(a[4], n_sources, np.int32)
+        first = view(a[5], n_rows + 1, np.int64)
+        targets = view(a[6], n_synapses, np.uint16)
+        weights = view(a[7], n_synapses, np.int32)
+        delays = view(a[8], n_synapses, np.uint16)
+        ring = view(a[11], (mask + 1, n), accumulator)
+        head = view(producers, 3, np.int64)
+        lists = view(producers, (head[COUNT] + 1, 3), np.int64)
         for p in range(1, head[COUNT] + 1):
             spikes = items(lists[p])
             for i in range(lists[p, COUNT]):
@@ -178,9 +177,9 @@ def _push_rows(accumulator):
 
 def _drain_ring(accumulator):
     def drain(args, step):
-        a = carray(pointer(args, np.int64), 4)
-        row = carray(pointer(a[0], accumulator), (a[1] + 1, a[2]))[step & a[1]]
-        total = carray(pointer(a[3], accumulator), a[2])
+        a = view(args, 4, np.int64)
+        row = view(a[0], (a[1] + 1, a[2]), accumulator)[step & a[1]]
+        total = view(a[3], a[2], accumulator)
         for i in range(a[2]):
             total[i] += row[i]
             row[i] = 0

@@ -8,9 +8,8 @@ exact.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
 
-from eventsnn.backends.cpu.intrinsics import pointer
+from eventsnn.backends.cpu.intrinsics import view
 from eventsnn.backends.cpu.operation import Code
 from eventsnn.backends.cpu.philox import philox
 
@@ -19,17 +18,17 @@ def _draw_table(size):
     """Counts of four steps for neighbours of one rate, by `size` thresholds held in registers."""
 
     def draw(args, step):
-        a = carray(pointer(args, np.int64), 9)
-        clock = carray(pointer(a[8], np.int64), 1)
+        a = view(args, 9, np.int64)
+        clock = view(a[8], 1, np.int64)
         if (step & 3) != 0 and step != clock[0]:
             return 0
         n = a[0]
         first = np.uint32(a[1])
-        t = carray(pointer(a[2], np.uint32), a[3])
+        t = view(a[2], a[3], np.uint32)
         k0 = np.uint32(a[5])
         k1 = np.uint32(a[6])
         quad = np.uint32(step >> 2)
-        counts = carray(pointer(a[7], np.uint16), (4, n))
+        counts = view(a[7], (4, n), np.uint16)
         r0, r1, r2, r3 = counts[0], counts[1], counts[2], counts[3]
         for part in range(a[4]):
             for i in range(n):
@@ -57,17 +56,17 @@ def draw_each(args, step):
 
     Arguments: n, ids, means of one part, exp(-mean) of one part, parts, key, counts, clock. Inversion by sequential search.
     """
-    a = carray(pointer(args, np.int64), 9)
+    a = view(args, 9, np.int64)
     n = a[0]
-    clock = carray(pointer(a[8], np.int64), 1)
+    clock = view(a[8], 1, np.int64)
     if (step & 3) != 0 and step != clock[0]:
         return 0
-    ids = carray(pointer(a[1], np.uint32), n)
-    means = carray(pointer(a[2], np.float64), n)
-    zeros = carray(pointer(a[3], np.float64), n)
-    parts = carray(pointer(a[4], np.int64), n)
+    ids = view(a[1], n, np.uint32)
+    means = view(a[2], n, np.float64)
+    zeros = view(a[3], n, np.float64)
+    parts = view(a[4], n, np.int64)
     k0, k1 = np.uint32(a[5]), np.uint32(a[6])
-    counts = carray(pointer(a[7], np.uint16), (4, n))
+    counts = view(a[7], (4, n), np.uint16)
     words = np.empty(4, np.uint32)
     for i in range(n):
         for q in range(4):
@@ -89,9 +88,9 @@ def draw_each(args, step):
 
 def _add_counts(accumulator):
     def add(args, step):
-        a = carray(pointer(args, np.int64), 4)
-        counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
-        total = carray(pointer(a[2], accumulator), a[0])
+        a = view(args, 4, np.int64)
+        counts = view(a[1], (4, a[0]), np.uint16)[step & 3]
+        total = view(a[2], a[0], accumulator)
         weight = accumulator(a[3])
         for i in range(a[0]):
             total[i] += accumulator(counts[i]) * weight
@@ -102,12 +101,12 @@ def _add_counts(accumulator):
 
 def _add_counts_at(accumulator):
     def add(args, step):
-        a = carray(pointer(args, np.int64), 7)
-        counts = carray(pointer(a[1], np.uint16), (4, a[5]))[step & 3]
-        total = carray(pointer(a[2], accumulator), 65536)
+        a = view(args, 7, np.int64)
+        counts = view(a[1], (4, a[5]), np.uint16)[step & 3]
+        total = view(a[2], 65536, accumulator)
         weight = accumulator(a[3])
-        where = carray(pointer(a[4], np.int64), a[0])
-        pick = carray(pointer(a[6], np.int64), a[0])
+        where = view(a[4], a[0], np.int64)
+        pick = view(a[6], a[0], np.int64)
         for i in range(a[0]):
             total[where[i]] += accumulator(counts[pick[i]]) * weight
         return 0
@@ -117,9 +116,9 @@ def _add_counts_at(accumulator):
 
 def emit_counts(args, step):
     """Spikes of Poisson neurons. Arguments: n, counts, flags."""
-    a = carray(pointer(args, np.int64), 3)
-    counts = carray(pointer(a[1], np.uint16), (4, a[0]))[step & 3]
-    flags = carray(pointer(a[2], np.uint8), a[0])
+    a = view(args, 3, np.int64)
+    counts = view(a[1], (4, a[0]), np.uint16)[step & 3]
+    flags = view(a[2], a[0], np.uint8)
     for i in range(a[0]):
         flags[i] = min(255, counts[i])
     return 0
@@ -127,11 +126,11 @@ def emit_counts(args, step):
 
 def emit_given(args, step):
     """Spikes given beforehand. Arguments: cursor, n, steps (ascending), positions, flags."""
-    a = carray(pointer(args, np.int64), 5)
-    cursor = carray(pointer(a[0], np.int64), 1)
-    steps = carray(pointer(a[2], np.int64), a[1])
-    where = carray(pointer(a[3], np.int64), a[1])
-    flags = carray(pointer(a[4], np.uint8), 65536)
+    a = view(args, 5, np.int64)
+    cursor = view(a[0], 1, np.int64)
+    steps = view(a[2], a[1], np.int64)
+    where = view(a[3], a[1], np.int64)
+    flags = view(a[4], 65536, np.uint8)
     k = cursor[0]
     while k < a[1] and steps[k] <= step:
         if steps[k] == step and flags[where[k]] < 255:
@@ -143,9 +142,9 @@ def emit_given(args, step):
 
 def relay(args, step):
     """A parrot emits what arrived. Arguments: n, accumulator (int32), flags."""
-    a = carray(pointer(args, np.int64), 3)
-    total = carray(pointer(a[1], np.int32), a[0])
-    flags = carray(pointer(a[2], np.uint8), a[0])
+    a = view(args, 3, np.int64)
+    total = view(a[1], a[0], np.int32)
+    flags = view(a[2], a[0], np.uint8)
     for i in range(a[0]):
         flags[i] = np.uint8(min(max(total[i], 0), 255))
         total[i] = 0
@@ -154,8 +153,8 @@ def relay(args, step):
 
 def _clear_current(real):
     def clear(args, step):
-        a = carray(pointer(args, np.int64), 2)
-        current = carray(pointer(a[1], real), a[0])
+        a = view(args, 2, np.int64)
+        current = view(a[1], a[0], real)
         for i in range(a[0]):
             current[i] = 0
         return 0
@@ -165,12 +164,12 @@ def _clear_current(real):
 
 def _add_current(real):
     def add(args, step):
-        a = carray(pointer(args, np.int64), 7)
+        a = view(args, 7, np.int64)
         n, stride = a[0], a[5]
-        steps = carray(pointer(a[1], np.int64), a[2])
-        values = carray(pointer(a[3], np.float64), a[2] * max(1, n * stride))
-        current = carray(pointer(a[4], real), 65536)
-        where = carray(pointer(a[6], np.int64), n)
+        steps = view(a[1], a[2], np.int64)
+        values = view(a[3], a[2] * max(1, n * stride), np.float64)
+        current = view(a[4], 65536, real)
+        where = view(a[6], n, np.int64)
         k = np.searchsorted(steps, step) - 1
         if k < 0:
             return 0

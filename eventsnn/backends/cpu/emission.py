@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
 
-from eventsnn.backends.cpu.intrinsics import pointer
+from eventsnn.backends.cpu.intrinsics import view
 from eventsnn.backends.cpu.memory import COUNT, OUT_OF_MEMORY, items, reserve
 from eventsnn.backends.cpu.operation import Code
 
@@ -19,19 +18,19 @@ def emit(args, step):
     Arguments: words of flags, flags, ids, counts, recorded, the two epoch lists, parity, log. A flag is the number of spikes
     (m <= 255); such a neuron is written m times. An item is step << 32 | id.
     """
-    a = carray(pointer(args, np.int64), 9)
-    flags8 = carray(pointer(a[1], np.uint64), a[0])
-    flags = carray(pointer(a[1], np.uint8), 8 * a[0])
-    parity = carray(pointer(a[7], np.int64), 1)
-    spikes = carray(pointer(a[5] if parity[0] == 0 else a[6], np.int64), 3)
+    a = view(args, 9, np.int64)
+    flags8 = view(a[1], a[0], np.uint64)
+    flags = view(a[1], 8 * a[0], np.uint8)
+    parity = view(a[7], 1, np.int64)
+    spikes = view(a[5] if parity[0] == 0 else a[6], 3, np.int64)
     high = np.uint64(step) << S32
     for word in range(a[0]):
         if flags8[word] == 0:
             continue
-        ids = carray(pointer(a[2], np.int64), 8 * a[0])
-        counts = carray(pointer(a[3], np.int64), 8 * a[0])
-        recorded = carray(pointer(a[4], np.uint8), 8 * a[0])
-        log = carray(pointer(a[8], np.int64), 3)
+        ids = view(a[2], 8 * a[0], np.int64)
+        counts = view(a[3], 8 * a[0], np.int64)
+        recorded = view(a[4], 8 * a[0], np.uint8)
+        log = view(a[8], 3, np.int64)
         for i in range(8 * word, 8 * word + 8):
             m = np.int64(flags[i])
             if m == 0:
@@ -55,17 +54,17 @@ def emit(args, step):
 
 def _sample(source, out):
     def sample(args, step):
-        a = carray(pointer(args, np.int64), 8)
+        a = view(args, 8, np.int64)
         if step % a[0] != 0:
             return 0
         n = a[1]
-        values = carray(pointer(a[2], source), 65536)
-        where = carray(pointer(a[3], np.int64), n)
-        rows = carray(pointer(a[4], np.int64), 1)
+        values = view(a[2], 65536, source)
+        where = view(a[3], n, np.int64)
+        rows = view(a[4], 1, np.int64)
         if rows[0] >= a[5]:
             return FULL
-        kept = carray(pointer(a[6], out), (a[5], n))[rows[0]]
-        scale = carray(pointer(a[7], np.float64), 1)[0]
+        kept = view(a[6], (a[5], n), out)[rows[0]]
+        scale = view(a[7], 1, np.float64)[0]
         for i in range(n):
             kept[i] = out(np.float64(values[where[i]]) * scale)
         rows[0] += 1

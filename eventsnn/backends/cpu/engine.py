@@ -8,9 +8,9 @@ the first step in which it can be due.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from eventsnn.backends.cpu.intrinsics import atomic_add, call, pointer, sched_yield
+from eventsnn.backends.cpu.intrinsics import atomic_add, call, sched_yield, view
 from eventsnn.backends.cpu.memory import COUNT
 
 STEP, UNTIL, THREADS, EPOCH, CROSS, BARRIER, STATUS, PARITY, SIZE = range(9)
@@ -67,8 +67,8 @@ def advance(control, thread, programs, parities, totals, producers, crossing):
         for b in range(thread, programs.shape[0], threads):
             parities[b] = write
             producers[write, 1 + b, COUNT] = 0
-            status |= _run(carray(pointer(programs[b, 0], np.int64), (programs[b, 1], 2)), producers[read].ctypes.data)
-            rows = carray(pointer(programs[b, 2], np.int64), (programs[b, 3], 2))
+            status |= _run(view(programs[b, 0], (programs[b, 1], 2), np.int64), producers[read].ctypes.data)
+            rows = view(programs[b, 2], (programs[b, 3], 2), np.int64)
             for s in range(step, end):
                 status |= _run(rows, s + 1)
             totals[b] += producers[write, 1 + b, COUNT]
@@ -79,7 +79,7 @@ def advance(control, thread, programs, parities, totals, producers, crossing):
         if peers:
             last = end == until or end == crossed + control[CROSS]
             if thread == 0 and control[STATUS] == 0:
-                state = carray(pointer(crossing[2], np.int64), 3)
+                state = view(crossing[2], 3, np.int64)
                 state[1] = last
                 state[2] = end
                 status = call(crossing[0], crossing[1], producers[write].ctypes.data)

@@ -10,9 +10,9 @@ import sys
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray, njit, types
+from numba import njit, types
 
-from eventsnn.backends.cpu.intrinsics import pointer
+from eventsnn.backends.cpu.intrinsics import view
 from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, append, contents, items, release, reserve
 from eventsnn.backends.cpu.operation import Code, Operation
 
@@ -45,7 +45,7 @@ _NOW = (0x80 | 0x80000) if sys.platform == "darwin" else (0x40 | 0x4000)
 
 @njit(nogil=True)
 def _would_block():
-    code = carray(pointer(_errno(), np.int32), 1)[0]
+    code = view(_errno(), 1, np.int32)[0]
     return code in (_AGAIN, _INTERRUPTED)
 
 
@@ -221,15 +221,15 @@ def cross(args, lists_address):
     Arguments: peers, neurons, words, masks, sending, receiving, sockets or 0, their number, progress, waiting, state (PACKED,
     LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS).
     """
-    a = carray(pointer(args, np.int64), 11)
+    a = view(args, 11, np.int64)
     peers = a[0]
-    masks = carray(pointer(a[3], np.uint64), (a[1], a[2]))
-    sending = carray(pointer(a[4], np.int64), (peers, 3))
-    receiving = carray(pointer(a[5], np.int64), (peers, 3))
-    fds = carray(pointer(a[6], np.int32), a[7])
-    state = carray(pointer(a[10], np.int64), 8)
-    head = carray(pointer(lists_address, np.int64), 3)
-    lists = carray(pointer(lists_address, np.int64), (head[COUNT] + 1, 3))
+    masks = view(a[3], (a[1], a[2]), np.uint64)
+    sending = view(a[4], (peers, 3), np.int64)
+    receiving = view(a[5], (peers, 3), np.int64)
+    fds = view(a[6], a[7], np.int32)
+    state = view(a[10], 8, np.int64)
+    head = view(lists_address, 3, np.int64)
+    lists = view(lists_address, (head[COUNT] + 1, 3), np.int64)
     if state[PACKED] == 0 and not _open(sending):
         return OUT_OF_MEMORY
     state[PACKED] = 1
@@ -247,8 +247,8 @@ def cross(args, lists_address):
     if fds.size == 0:
         return 0
     began = _now()
-    progress = carray(pointer(a[8], np.int64), (peers, 3))
-    waiting = carray(pointer(a[9], np.int32), (peers, 2))
+    progress = view(a[8], (peers, 3), np.int64)
+    waiting = view(a[9], (peers, 2), np.int32)
     remote = lists[head[COUNT]]
     lost, why = exchange(fds, sending, receiving, progress, waiting, remote, state[GENERATION], state[STEP], state[PATIENCE])
     state[NANOSECONDS] += _now() - began

@@ -21,9 +21,9 @@ from eventsnn.spec import KernelSpec
 
 HEADER = '''"""Generated from the model {name!r}; do not edit."""
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from eventsnn.backends.cpu.intrinsics import fma, pointer
+from eventsnn.backends.cpu.intrinsics import fma, view
 
 F = np.{precision}
 I0 = np.int32(0)
@@ -70,12 +70,12 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     pointers += [f"c_{c}:F" for c in names if c in arrays]
     if kernel.refractory:
         pointers.append("nref:np.int32")
-    lines = [f"a = carray(pointer(args, np.int64), {len(pointers) + 1})", "n = a[0]"]
+    lines = [f"a = view(args, {len(pointers) + 1}, np.int64)", "n = a[0]"]
     scalars = [f"scale_{r}" for r in kernel.receptors] + [c for c in names if c not in arrays]
     for k, item in enumerate(pointers):
         name, kind = item.split(":")
         size = len(scalars) if name == "scalars" else "1" if name == "nref" and "NREF" not in arrays else "n"
-        lines.append(f"{name} = carray(pointer(a[{k + 1}], {kind}), {size})")
+        lines.append(f"{name} = view(a[{k + 1}], {size}, {kind})")
     lines += [f"{c} = scalars[{k}]" for k, c in enumerate(scalars)]
     if kernel.refractory and "NREF" not in arrays:
         lines.append("NREF = nref[0]")

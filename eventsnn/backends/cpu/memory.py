@@ -6,9 +6,9 @@ import ctypes
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray, njit
+from numba import njit
 
-from eventsnn.backends.cpu.intrinsics import pointer, realloc
+from eventsnn.backends.cpu.intrinsics import realloc, view
 
 ADDRESS, CAPACITY, COUNT = 0, 1, 2
 OUT_OF_MEMORY = 1
@@ -38,7 +38,7 @@ def reserve(row, n):
 @njit(nogil=True, forceinline=True)
 def items(row):
     """The list's memory as uint64, up to its capacity."""
-    return carray(pointer(row[ADDRESS], np.uint64), row[CAPACITY])
+    return view(row[ADDRESS], row[CAPACITY], np.uint64)
 
 
 def release(rows: npt.NDArray[np.int64]) -> None:
