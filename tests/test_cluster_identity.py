@@ -139,7 +139,7 @@ def parameters_and_spikes(sim: Any) -> None:
     sim["source"][20:].set("rate", snn.Uniform(50.0, 200.0))
     now = sim.time
     sim["exc"][::5].inject(now + np.array([0.1, 0.1, 3.0, 40.0]), [0, 139, 7, 20])
-    sim["train"].inject(now + np.array([0.2, 0.2, 0.3]), [3, 3, 9])
+    sim["train"].inject(now + np.array([0.2, 0.3, 0.3]), [3, 3, 9])
     sim["parrot"].inject(now + 0.1, np.arange(100))
     assert sim["parrot"].counts().shape == (100,)
 
