@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from eventsnn.errors import ParameterError
-from eventsnn.spec import Fixed, Given, Value
+from eventsnn.spec import Fixed, Given, ProjectionSpec, Value
 from eventsnn.values import bounds
 
 CONSTANT_BITS = 16
@@ -126,3 +127,43 @@ def rounding(weight: Value, exponent: int) -> float:
             return float(np.abs(np.rint(weight.values / step) * step - weight.values).max()) / largest
         case _:
             return 0.5 * step / largest
+
+
+WIDEST = 2.0**31 - 1
+"""Largest stored weight of 32 bits."""
+HEADROOM = 4
+"""Bits that weights which are set later may grow by."""
+
+
+def stored_exponent(p: ProjectionSpec, overridden: bool) -> int:
+    """Exponent of the stored integers of a projection.
+
+    Weights that were set take 32 bits each, with HEADROOM above the described ones.
+    """
+    if not overridden or p.bits:
+        return p.exponent
+    low, high = bounds(p.weight)
+    most = max(abs(low), abs(high))
+    return max(p.exponent, math.frexp(most)[1] + HEADROOM - 31) if most else p.exponent
+
+
+def check_weights(p: ProjectionSpec, posts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], who: str) -> None:
+    """ParameterError where weights change the sign by which their receptor was chosen, or exceed what the input was scaled for."""
+    low, high = bounds(p.weight)
+    chosen = p.by_sign and p.receptor_positive == p.receptor_negative
+    if (p.magnitude and not p.by_sign and (values < 0.0).any()) or (
+        chosen and ((low >= 0.0 and (values < 0.0).any()) or (low < 0.0 and (values > 0.0).any()))
+    ):
+        sign = "negative" if low >= 0.0 else "positive"
+        raise ParameterError(f"{who}: no weight may become {sign}; their receptor was chosen by their sign")
+    unit = 2.0 ** stored_exponent(p, True)
+    largest, room = float(np.abs(values).max(initial=0.0)), (WIDEST - 1) * unit
+    if largest > room:
+        raise ParameterError(f"{who}: the largest weight is {largest:g}; at most {room:g} can be stored")
+    most = p.per_target * float(np.rint(max(abs(low), abs(high)) / unit)) * unit
+    total = float(np.bincount(posts, np.rint(np.abs(values) / unit) * unit).max()) if len(posts) else 0.0
+    if total > most:
+        raise ParameterError(
+            f"{who}: |w| would sum to {total:g} in one target; the integer input was scaled for {most:g}."
+            " Describe the projection with weights as large as they will become"
+        )

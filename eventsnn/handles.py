@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from eventsnn.codegen.sampling import sample
 from eventsnn.errors import EventsnnError, KindError, ParameterError, ShapeError, unknown_name
+from eventsnn.fixed_point import check_weights
 from eventsnn.model import NeuronModel, warn_off_grid
 from eventsnn.scheduler.executor import Call
 from eventsnn.scheduler.layout import Owners
@@ -204,6 +205,8 @@ class ProjectionHandle:
             raise ShapeError(f"{self._who}.set_weights: {made.shape} values for {len(order)} synapses; give one, or one for each")
         if not np.isfinite(made).all():
             raise ParameterError(f"{self._who}.set_weights: weights must be finite")
+        made = np.broadcast_to(made, order.shape)
+        check_weights(self._spec.projections[self._index], whole["post"], made, f"{self._who}.set_weights")
         ordered = np.empty(len(order))
         ordered[order] = made
         ends = np.cumsum([len(piece["pre"]) for piece in pieces])[:-1]

@@ -123,6 +123,7 @@ def _projection(p: Projection, seed: int, positions: Mapping[str, int], quanta: 
         max_delay=most,
         expected=p.expected,
         per_target=p.per_target,
+        by_sign=p.receptor is None and len(target.model.receptors) > 1,
     )
 
 

@@ -273,6 +273,8 @@ class ProjectionSpec:
     """Expected number of synapses."""
     per_target: float
     """Bound on the in-degree of one target."""
+    by_sign: bool = False
+    """Whether weights choose between two receptors by their sign (false: one was named, or there is only one)."""
 
 
 # ---- inputs that live in their target

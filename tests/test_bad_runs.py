@@ -88,21 +88,51 @@ ARGUMENTS: list[Wrong] = [
     ("threads too many", build(threads=4096), PlanError, "more threads than cores only slow each other down"),
     ("parts negative", build(parts=-1), ParameterError, "parts=-1: give at least 1, or None"),
     ("parts true", build(parts=True), KindError, "parts=True: give a whole number, or None"),
-    ("parts too many", build(parts=21), PlanError, "parts=21: there must be at least 1 and at most as many parts as neurons (20)"),
-    ("backend cuda", build(backend="cuda"), ParameterError, "backend 'cuda' is not available in this version; use 'auto' or 'cpu'"),
+    (
+        "parts too many",
+        build(parts=21),
+        PlanError,
+        "parts=21: there must be at least 1 and at most as many parts as neurons (20)",
+    ),
+    (
+        "backend cuda",
+        build(backend="cuda"),
+        ParameterError,
+        "backend 'cuda' is not available in this version; use 'auto' or 'cpu'",
+    ),
     ("backend typo", build(backend="cpuu"), UnknownName, "no backend 'cpuu'; did you mean 'cpu'?"),
     ("precision", build(precision=64), UnknownName, "no precision '64'; did you mean 'float64'?"),
-    ("client address", build(client="tcp://127.0.0.1:1"), KindError, "is no distributed.Client; give one, or None to run in this"),
+    (
+        "client address",
+        build(client="tcp://127.0.0.1:1"),
+        KindError,
+        "is no distributed.Client; give one, or None to run in this",
+    ),
     ("client a cluster", build(client=Unready()), KindError, "is no distributed.Client; a cluster's is cluster.get_client()"),
-    ("progress", build(progress="yes"), KindError, "progress='yes': give True, False, or a function of (ms reached, spikes so far)"),
-    ("partition text", build(partition="balanced"), KindError, "partition='balanced': give a function (network spec, n) -> slices"),
+    (
+        "progress",
+        build(progress="yes"),
+        KindError,
+        "progress='yes': give True, False, or a function of (ms reached, spikes so far)",
+    ),
+    (
+        "partition text",
+        build(partition="balanced"),
+        KindError,
+        "partition='balanced': give a function (network spec, n) -> slices",
+    ),
     ("placement list", build(placement=[0]), KindError, "placement=[0]: give a function (layout, places) -> place of each part"),
 ]
 
 PLANS: list[Wrong] = [
     ("partition of nothing", build(partition=lambda s, n: None), PlanError, "returned None; it must return a sequence of slices"),
     ("partition of numbers", build(partition=lambda s, n: [3]), PlanError, "returned [3]; it must return a sequence of slices"),
-    ("partition of ids", build(partition=lambda s, n: [[0, 1]]), PlanError, "part 0 holds 0; a layout is made of eventsnn.spec.Slice"),
+    (
+        "partition of ids",
+        build(partition=lambda s, n: [[0, 1]]),
+        PlanError,
+        "part 0 holds 0; a layout is made of eventsnn.spec.Slice",
+    ),
     ("parts missing", build(partition=lambda s, n: [], parts=2), PlanError, "returned 0 parts, 2 were asked for"),
     ("part empty", build(partition=lambda s, n: [[], []], parts=2), PlanError, "part 0 of 2 holds no neurons"),
     (
@@ -117,8 +147,18 @@ PLANS: list[Wrong] = [
         PlanError,
         "neuron 7 of population 'exc' is in more than one part",
     ),
-    ("slice too long", build(partition=lambda s, n: [[Slice(0, 0, 11)]]), PlanError, "slice [0:11] of population 'exc' is not within"),
-    ("no such population", build(partition=lambda s, n: [[Slice(9, 0, 1)]]), PlanError, "names population 9; there are 4, from 0"),
+    (
+        "slice too long",
+        build(partition=lambda s, n: [[Slice(0, 0, 11)]]),
+        PlanError,
+        "slice [0:11] of population 'exc' is not within",
+    ),
+    (
+        "no such population",
+        build(partition=lambda s, n: [[Slice(9, 0, 1)]]),
+        PlanError,
+        "names population 9; there are 4, from 0",
+    ),
     ("placement of nothing", build(placement=lambda s, p: None), PlanError, "returned None; it must return the index of a place"),
     ("placement of names", build(placement=lambda s, p: ["here"]), PlanError, "returned ['here']; it must return the index of"),
     ("placement short", build(placement=lambda s, p: []), PlanError, "the placement function chose 0 places for 1 parts"),
@@ -142,7 +182,12 @@ def store(make: Callable[[Path], Any], **options: Any) -> Callable[[Path], objec
 
 
 STORES: list[Wrong] = [
-    ("exists", store(lambda p: recorded(p / "run.zarr")), StoreExists, "exists; give another path, or overwrite=True to replace it"),
+    (
+        "exists",
+        store(lambda p: recorded(p / "run.zarr")),
+        StoreExists,
+        "exists; give another path, or overwrite=True to replace it",
+    ),
     ("not a store", store(occupied), StoreUnusable, "holds other things than a Zarr store (thesis.txt); it is left alone"),
     ("not a store, overwritten", store(occupied, overwrite=True), StoreUnusable, "it is left alone, with overwrite=True too"),
     ("a file", store(lambda p: beneath_a_file(p).parent, overwrite=True), StoreUnusable, "is a file; a store is a folder"),
@@ -252,22 +297,52 @@ RUNS: list[Use] = [
 
 HANDLES: list[Use] = [
     ("name typo", lambda s: s["ecx"], UnknownName, "simulation has no population or projection 'ecx'; did you mean 'exc'?"),
-    ("a population", lambda s: s[s.network["exc"]], KindError, "give the name of a population or of a projection, such as sim['exc']"),
+    (
+        "a population",
+        lambda s: s[s.network["exc"]],
+        KindError,
+        "give the name of a population or of a projection, such as sim['exc']",
+    ),
     ("a list of names", lambda s: s[["exc"]], KindError, "sim[['exc']]: give the name of a population or of a projection"),
     ("a late population", lambda s: s["late"], UnknownName, "simulation has no population or projection 'late'"),
     ("loop", lambda s: list(s["exc"]), TypeError, "not iterable"),
     ("neuron beyond", lambda s: s["exc"][10], SelectionError, "exc: there is no neuron 10; give 0 to 9, or -10 to -1"),
     ("no neuron", lambda s: s["exc"][:0], SelectionError, "exc[:0] selects no neuron of 10; choose at least one"),
-    ("mask", lambda s: s["exc"][np.ones(9, bool)], SelectionError, "exc: a mask of shape (9,) was given; it must have shape (10,)"),
+    (
+        "mask",
+        lambda s: s["exc"][np.ones(9, bool)],
+        SelectionError,
+        "exc: a mask of shape (9,) was given; it must have shape (10,)",
+    ),
     ("get typo", lambda s: s["exc"].get("v_m"), UnknownName, "sim['exc'] has no state or parameter 'v_m'; did you mean 'V_m'?"),
     ("get input", lambda s: s["exc"].get("ex"), UnknownName, "sim['exc'] has no state or parameter 'ex'"),
-    ("get of a parrot", lambda s: s["parrot"].get("V_m"), UnknownName, "sim['parrot'] has no state or parameter 'V_m'; It has none"),
+    (
+        "get of a parrot",
+        lambda s: s["parrot"].get("V_m"),
+        UnknownName,
+        "sim['parrot'] has no state or parameter 'V_m'; It has none",
+    ),
     ("set typo", lambda s: s["exc"].set("tau", 1.0), UnknownName, "sim['exc'] has no state or parameter 'tau'; did you mean"),
-    ("set short", lambda s: s["exc"].set("V_m", np.zeros(9)), ShapeError, "sim['exc'].set('V_m') has shape (9,), but there are 10"),
-    ("set flat", lambda s: s["exc"].set("V_m", np.zeros((10, 1))), ShapeError, "sim['exc'].set('V_m') has shape (10, 1), but there"),
+    (
+        "set short",
+        lambda s: s["exc"].set("V_m", np.zeros(9)),
+        ShapeError,
+        "sim['exc'].set('V_m') has shape (9,), but there are 10",
+    ),
+    (
+        "set flat",
+        lambda s: s["exc"].set("V_m", np.zeros((10, 1))),
+        ShapeError,
+        "sim['exc'].set('V_m') has shape (10, 1), but there",
+    ),
     ("set narrow", lambda s: s["exc"][:3].set("V_m", np.zeros(10)), ShapeError, "has shape (10,), but there are 3 elements"),
     ("set nan", lambda s: s["exc"].set("V_m", np.nan), ParameterError, "sim['exc'].set('V_m') must be finite, but holds nan"),
-    ("set text", lambda s: s["exc"].set("V_m", "-70"), KindError, "sim['exc'].set('V_m') must be a number, an array with one number"),
+    (
+        "set text",
+        lambda s: s["exc"].set("V_m", "-70"),
+        KindError,
+        "sim['exc'].set('V_m') must be a number, an array with one number",
+    ),
     ("set true", lambda s: s["exc"].set("V_m", True), KindError, "sim['exc'].set('V_m') must be a number, an array"),
     ("set out of range", lambda s: s["exc"].set("C_m", 0.0), ParameterError, "sim['exc'].set('C_m') must be > 0 pF, not 0"),
     (
@@ -283,14 +358,39 @@ HANDLES: list[Use] = [
         ParameterError,
         "the input of the targets is scaled for 8; describe the population with the highest rate that it will have",
     ),
-    ("rate impossible", lambda s: s["noise"].set("rate", 1e7), ParameterError, "gives 1000 spikes per step of 0.1 ms; at most 127"),
-    ("t_ref off the grid", lambda s: s["exc"].set("t_ref", 2.05), UserWarning, "sim['exc'].set('t_ref') = 2.05 ms is not a multiple"),
+    (
+        "rate impossible",
+        lambda s: s["noise"].set("rate", 1e7),
+        ParameterError,
+        "gives 1000 spikes per step of 0.1 ms; at most 127",
+    ),
+    (
+        "t_ref off the grid",
+        lambda s: s["exc"].set("t_ref", 2.05),
+        UserWarning,
+        "sim['exc'].set('t_ref') = 2.05 ms is not a multiple",
+    ),
 ]
 
 INJECTIONS: list[Use] = [
-    ("off the grid", lambda s: s["exc"].inject([1.05], [0]), ParameterError, "sim['exc'].inject: 1.05 ms is not a multiple of dt"),
-    ("in the past", lambda s: s["exc"].inject([0.5], [0]), ParameterError, "sim['exc'].inject: 0.5 ms is not after the present, 1 ms"),
-    ("now", lambda s: s["exc"].inject([2.0, 1.0], [0, 1]), ParameterError, "sim['exc'].inject: 1 ms is not after the present, 1 ms"),
+    (
+        "off the grid",
+        lambda s: s["exc"].inject([1.05], [0]),
+        ParameterError,
+        "sim['exc'].inject: 1.05 ms is not a multiple of dt",
+    ),
+    (
+        "in the past",
+        lambda s: s["exc"].inject([0.5], [0]),
+        ParameterError,
+        "sim['exc'].inject: 0.5 ms is not after the present, 1 ms",
+    ),
+    (
+        "now",
+        lambda s: s["exc"].inject([2.0, 1.0], [0, 1]),
+        ParameterError,
+        "sim['exc'].inject: 1 ms is not after the present, 1 ms",
+    ),
     ("never", lambda s: s["exc"].inject(np.inf, [0]), ParameterError, "sim['exc'].inject: times must be finite"),
     ("too late", lambda s: s["exc"].inject(1e300, 0), ParameterError, "sim['exc'].inject: 1e+300 ms is beyond the end of time"),
     ("text", lambda s: s["exc"].inject("soon", [0]), KindError, "times must be numbers of ms, not 'soon'"),
@@ -307,17 +407,42 @@ INJECTIONS: list[Use] = [
         ParameterError,
         "sim['exc'].inject: 2 spikes of neuron 4 at 3 ms; a IafPscExp emits at most 1 in one step",
     ),
-    ("256 at once", lambda s: s["parrot"].inject(2.0, [0] * 256), ParameterError, "256 spikes of neuron 0 at 2 ms; a Parrot emits"),
+    (
+        "256 at once",
+        lambda s: s["parrot"].inject(2.0, [0] * 256),
+        ParameterError,
+        "256 spikes of neuron 0 at 2 ms; a Parrot emits",
+    ),
 ]
 
 WEIGHTS: list[Use] = [
-    ("number of them", lambda s: s["exc_to_exc"].set_weights(np.ones(99)), ShapeError, "set_weights: (99,) values for 100 synapses"),
-    ("table", lambda s: s["exc_to_exc"].set_weights(np.ones((10, 10))), ShapeError, "set_weights: (10, 10) values for 100 synapses"),
-    ("nan", lambda s: s["exc_to_exc"].set_weights(np.nan), ParameterError, "sim['exc_to_exc'].set_weights: weights must be finite"),
+    (
+        "number of them",
+        lambda s: s["exc_to_exc"].set_weights(np.ones(99)),
+        ShapeError,
+        "set_weights: (99,) values for 100 synapses",
+    ),
+    (
+        "table",
+        lambda s: s["exc_to_exc"].set_weights(np.ones((10, 10))),
+        ShapeError,
+        "set_weights: (10, 10) values for 100 synapses",
+    ),
+    (
+        "nan",
+        lambda s: s["exc_to_exc"].set_weights(np.nan),
+        ParameterError,
+        "sim['exc_to_exc'].set_weights: weights must be finite",
+    ),
     ("text", lambda s: s["exc_to_exc"].set_weights("strong"), KindError, "set_weights: weights must be numbers, not 'strong'"),
     ("nothing", lambda s: s["exc_to_exc"].set_weights(lambda e: None), ParameterError, "weights must be finite"),
     ("sign", lambda s: s["exc_to_exc"].set_weights(-1.0), ValueError, "weights of 'exc_to_exc': none may become negative"),
-    ("too much", lambda s: s["exc_to_exc"].set_weights(1.5), ValueError, "|w| would sum to 15 in one target; the integer input was"),
+    (
+        "too much",
+        lambda s: s["exc_to_exc"].set_weights(1.5),
+        ValueError,
+        "|w| would sum to 15 in one target; the integer input was",
+    ),
     ("no such word", lambda s: s["exc_to_exc"].get("weight"), AttributeError, "no attribute 'get'"),
 ]
 
@@ -383,13 +508,23 @@ TURNS: list[Use] = [
     ("run", lambda h: h["sim"].run(1.0), RuntimeError, "the simulation is closed and cannot go on; make another one"),
     ("handle", lambda h: h["sim"]["exc"], RuntimeError, "the simulation is closed and cannot go on; make another one"),
     ("report", lambda h: h["sim"].report(), RuntimeError, "the simulation is closed and cannot go on; make another one"),
-    ("enter", lambda h: h["sim"].__enter__(), RuntimeError, "this simulation is closed; it can be entered once: make another one"),
+    (
+        "enter",
+        lambda h: h["sim"].__enter__(),
+        RuntimeError,
+        "this simulation is closed; it can be entered once: make another one",
+    ),
     ("get", lambda h: h["exc"].get("V_m"), RuntimeError, "the simulation is closed and cannot go on; make another one"),
     ("set", lambda h: h["exc"].set("V_m", 0.0), RuntimeError, "the simulation is closed and cannot go on; make another one"),
     ("counts", lambda h: h["exc"][2:].counts(), RuntimeError, "the simulation is closed and cannot go on; make another one"),
     ("inject", lambda h: h["exc"].inject(9.0, 0), RuntimeError, "the simulation is closed and cannot go on; make another one"),
     ("weights", lambda h: h["p"].weights(), RuntimeError, "the simulation is closed and cannot go on; make another one"),
-    ("set_weights", lambda h: h["p"].set_weights(1.0), RuntimeError, "the simulation is closed and cannot go on; make another one"),
+    (
+        "set_weights",
+        lambda h: h["p"].set_weights(1.0),
+        RuntimeError,
+        "the simulation is closed and cannot go on; make another one",
+    ),
 ]
 
 

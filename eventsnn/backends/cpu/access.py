@@ -11,9 +11,8 @@ import numpy.typing as npt
 from eventsnn.backends.cpu.block import Block
 from eventsnn.backends.cpu.connect import Draws, buffers, list_connections
 from eventsnn.backends.cpu.neurons import Member
-from eventsnn.backends.cpu.strands import LIMIT, grid
-from eventsnn.spec import Equations, NetworkSpec, ProjectionSpec
-from eventsnn.values import bounds
+from eventsnn.fixed_point import stored_exponent
+from eventsnn.spec import Equations, NetworkSpec
 
 I8 = npt.NDArray[np.int64]
 F8 = npt.NDArray[np.float64]
@@ -66,7 +65,9 @@ def write(blocks: Sequence[Block], population: int, name: str, ids: I8, values: 
 def connections(blocks: Sequence[Block], spec: NetworkSpec, projection: int) -> dict[str, npt.NDArray[Any]]:
     """Connections whose targets live here, ordered by (post, k): pre, post, weight, delay (ms)."""
     p = spec.projections[projection]
-    found = [_listed(d, 2.0 ** grid(p, projection in b.overrides), spec.dt) for b in blocks for d in b.drawn(projection)]
+    found = [
+        _listed(d, 2.0 ** stored_exponent(p, projection in b.overrides), spec.dt) for b in blocks for d in b.drawn(projection)
+    ]
     none = [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)]
     pre, post, weight, delay = (np.concatenate(x) for x in zip(none, *found, strict=True))
     order = np.argsort(post, kind="stable")
@@ -80,34 +81,12 @@ def _listed(d: Draws, scale: float, dt: float) -> list[npt.NDArray[Any]]:
 
 
 def set_weights(blocks: Sequence[Block], spec: NetworkSpec, projection: int, values: F8, lists: I8, now: int) -> None:
-    """New weights, in the order of `connections`, for spikes from now on; ValueError where the integer input has no room."""
+    """New weights, in the order of `connections`, for spikes from now on."""
     posts = [np.repeat(d.posts, d.degrees) for b in blocks for d in b.drawn(projection)]
     order = np.argsort(np.concatenate([np.empty(0, np.int64), *posts]), kind="stable")
     values = np.array(np.broadcast_to(np.asarray(values, np.float64), len(order)))
     mine = np.empty_like(values)
     mine[order] = values
-    _check(spec.projections[projection], np.concatenate([np.empty(0, np.int64), *posts]), mine)
     sizes = [sum(int(d.degrees.sum()) for d in b.drawn(projection)) for b in blocks]
     for b, piece in zip(blocks, np.split(mine, np.cumsum(sizes)[:-1]), strict=True):
         b.set_weights(projection, piece, lists, now)
-
-
-def _check(p: ProjectionSpec, posts: I8, values: F8) -> None:
-    """That the weights keep their signs, and that no target's can exceed what its accumulator was scaled for."""
-    low, high = bounds(p.weight)
-    if not np.isfinite(values).all():
-        raise ValueError(f"weights of {p.name!r}: every weight must be finite")
-    if (low >= 0.0 and (values < 0.0).any()) or (high <= 0.0 and (values > 0.0).any()):
-        sign = "negative" if low >= 0.0 else "positive"
-        raise ValueError(f"weights of {p.name!r}: none may become {sign}: their receptor was chosen by their sign")
-    unit = 2.0 ** grid(p, True)
-    largest, room = float(np.abs(values).max(initial=0.0)), (LIMIT[32] - 1) * unit
-    if largest > room:
-        raise ValueError(f"weights of {p.name!r}: the largest is {largest:g}; at most {room:g} can be stored")
-    most = p.per_target * np.rint(max(abs(low), abs(high)) / unit) * unit
-    total = np.bincount(posts, np.rint(np.abs(values) / unit) * unit).max() if len(posts) else 0.0
-    if total > most:
-        raise ValueError(
-            f"weights of {p.name!r}: |w| would sum to {total:g} in one target; the integer input was scaled for {most:g}."
-            " Describe the projection with weights as large as they will become"
-        )

@@ -125,15 +125,18 @@ def emit_counts(args, step):
 
 
 def emit_given(args, step):
-    """Spikes given beforehand. Arguments: cursor, n, steps (ascending), positions, flags."""
-    a = view(args, 5, np.int64)
+    """Spikes given beforehand, on top of a neuron's own but never more than it can emit in a step (weights are scaled for that).
+
+    Arguments: cursor, n, steps (ascending), positions, flags, most.
+    """
+    a = view(args, 6, np.int64)
     cursor = view(a[0], 1, np.int64)
     steps = view(a[2], a[1], np.int64)
     where = view(a[3], a[1], np.int64)
     flags = view(a[4], 65536, np.uint8)
     k = cursor[0]
     while k < a[1] and steps[k] <= step:
-        if steps[k] == step and flags[where[k]] < 255:
+        if steps[k] == step and flags[where[k]] < a[5]:
             flags[where[k]] += 1
         k += 1
     cursor[0] = k

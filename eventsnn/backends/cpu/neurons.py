@@ -15,6 +15,7 @@ from eventsnn.backends.cpu.loops import update_code
 from eventsnn.backends.cpu.operation import Operation
 from eventsnn.backends.cpu.poisson import counts_operation
 from eventsnn.draws import per_neuron
+from eventsnn.errors import ParameterError
 from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, PoissonSource, PopulationSpec, Relay, Slice, Train
 
 I8 = npt.NDArray[np.int64]
@@ -194,7 +195,10 @@ class Neurons:
             k: np.concatenate([m.parameters[k] for m in run]) if isinstance(x, np.ndarray) else x
             for k, x in run[0].parameters.items()
         }
-        return dynamics.kernel.constants(joined, self.spec.dt, current)
+        try:
+            return dynamics.kernel.constants(joined, self.spec.dt, current)
+        except ParameterError as error:
+            raise ParameterError(f"population {run[0].spec.name!r}: {error}") from None
 
     @singledispatchmethod
     def _emissions(self, dynamics: object, m: Member, clock: I8) -> list[Operation]:
@@ -222,6 +226,5 @@ class Neurons:
         steps, ids = steps[later][order], ids[later][order]
         if not len(steps):
             return []
-        return [
-            Operation(drive.EMIT_GIVEN, np.zeros(1, np.int64), len(steps), np.ascontiguousarray(steps), m.where(ids), self.flags)
-        ]
+        cursor, most = np.zeros(1, np.int64), m.spec.multiplicity
+        return [Operation(drive.EMIT_GIVEN, cursor, len(steps), np.ascontiguousarray(steps), m.where(ids), self.flags, most)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
@@ -14,6 +13,7 @@ from eventsnn.backends.cpu import connect
 from eventsnn.backends.cpu.connect import ANY, NEGATIVE, POSITIVE, Draws, law
 from eventsnn.backends.cpu.degrees import binomial_degrees, deal
 from eventsnn.backends.cpu.listing import DELAYS, WEIGHTS, composite, distinct_sources, targets_of_sources
+from eventsnn.fixed_point import WIDEST, stored_exponent
 from eventsnn.spec import (
     BinomialDegree,
     Drawn,
@@ -34,7 +34,7 @@ from eventsnn.values import bounds
 I8 = npt.NDArray[np.int64]
 NONE = np.empty(0, np.int64)
 NO_NUMBERS = np.empty(0, np.float64)
-LIMIT = {0: 2.0**62, 16: 32767.0, 32: 2.0**31 - 1}
+LIMIT = {0: 2.0**62, 16: 32767.0, 32: WIDEST}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[
     if projection.receptor_positive == projection.receptor_negative or len(signs) == 1:
         signs = [(ANY, signs[0][1])]
     bits = 32 if given is not None else projection.bits
-    exponent = grid(projection, given is not None)
+    exponent = stored_exponent(projection, given is not None)
     for sign, number in signs:
         receptor = receptors[number]
         constant = 0
@@ -105,15 +105,6 @@ def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[
             projection.delay,
             draws._replace(sign=sign, limit=LIMIT[bits]),
         )
-
-
-def grid(p: ProjectionSpec, overridden: bool) -> int:
-    """Exponent of the stored integers. Weights that were set take 32 bits each, with room for 16 times the described ones."""
-    if not overridden or p.bits:
-        return p.exponent
-    low, high = bounds(p.weight)
-    most = max(abs(low), abs(high))
-    return max(p.exponent, math.frexp(most)[1] + 4 - 31) if most else p.exponent
 
 
 def _bounds(p: ProjectionSpec, given: npt.NDArray[np.float64] | None) -> tuple[float, float]:
@@ -145,7 +136,7 @@ def _draws(p: ProjectionSpec, targets: Targets, sources: Sources, given: npt.NDA
         listed=sources.listed,
         sign=ANY,
         magnitude=int(p.magnitude),
-        scale=2.0 ** -grid(p, given is not None),
+        scale=2.0 ** -stored_exponent(p, given is not None),
         limit=0.0,
     )
 
