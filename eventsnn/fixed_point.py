@@ -63,7 +63,8 @@ def quantum(arrivals: Sequence[Arrival], who: str) -> tuple[int, bool]:
     extreme = [a.magnitude for a in arriving if not SMALLEST <= a.magnitude <= 1.0 / SMALLEST]
     if extreme:
         raise ParameterError(
-            f"{who}: a weight of {extreme[0]:g} cannot be scaled to an integer; |w| is 0, or from {SMALLEST:g} to {1 / SMALLEST:g}"
+            f"{who}: a weight of {extreme[0]:g} cannot be scaled to an integer;"
+            f" |w| is 0, or from {SMALLEST:g} to {1 / SMALLEST:g}"
         )
     coarse = min(a.exponent(CONSTANT_BITS) for a in arriving)
     explicit = any(a.explicit for a in arriving)
@@ -148,7 +149,7 @@ def stored_exponent(p: ProjectionSpec, overridden: bool) -> int:
 
 
 def check_weights(p: ProjectionSpec, posts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], who: str) -> None:
-    """ParameterError where weights change the sign by which their receptor was chosen, or exceed what the input was scaled for."""
+    """ParameterError where weights change the sign that chose their receptor, or exceed what the input was scaled for."""
     low, high = bounds(p.weight)
     chosen = p.by_sign and p.receptor_positive == p.receptor_negative
     if (p.magnitude and not p.by_sign and (values < 0.0).any()) or (

@@ -65,8 +65,8 @@ class Plan:
             need = sum(share.cost.peak for share in here)
             if place.memory_limit and need > place.memory_limit:
                 raise PlanError(
-                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB while it is built and {place.address} has "
-                    f"{place.memory_limit / GB:.2f} GB; use more workers, give them more memory, or make the network smaller"
+                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB while it is built and"
+                    f" {place.address} has {place.memory_limit / GB:.2f} GB; use more workers, give them more memory, or make the network smaller"
                 )
 
     def __repr__(self) -> str:

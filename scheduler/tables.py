@@ -61,7 +61,7 @@ def tables_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float
 
 
 def sorting_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float]], blocks: int, threads: int) -> float:
-    """Scratch while tables are filled: the connections of one pre population and one kind are sorted at a time, in every thread."""
+    """Scratch while tables are filled: every thread sorts the connections of one pre population and one kind at a time."""
     bundles = [bundle for projection, count in counts if count > 0.0 for bundle in _bundles(spec, projection, count)]
     together: dict[tuple[Kind, int], float] = defaultdict(float)
     for b in _spread(bundles):

@@ -38,7 +38,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(self.number, thread_name_prefix=name)
         self._clock = np.zeros(1, np.int64)
         n = self.number * -(-neurons // (self.number * LARGEST)) if neurons else 1
-        self.blocks = [Block(spec, _cut(slices, b, n), self._clock) for b in range(n)]
+        self.blocks = [Block(spec, pieces, self._clock) for pieces in _cut(slices, n)]
         list(self._pool.map(Block.build, self.blocks))
         self._control = np.zeros(engine.SIZE, np.int64)
         within = min((p.min_delay for p in spec.projections), default=LONGEST)
@@ -119,12 +119,17 @@ class Threads:
             b.close()
 
 
-def _cut(slices: Sequence[Slice], b: int, n: int) -> list[Slice]:
-    """Piece b of n of every slice."""
-    out = []
+def _cut(slices: Sequence[Slice], n: int) -> list[list[Slice]]:
+    """Every slice in n pieces, one for each block; what is left over goes round, so that blocks differ by one neuron at most."""
+    out: list[list[Slice]] = [[] for _ in range(n)]
+    turn = 0
     for s in slices:
-        size = s.stop - s.start
-        low, high = s.start + size * b // n, s.start + size * (b + 1) // n
-        if high > low:
-            out.append(Slice(s.population, low, high))
+        each, over = divmod(s.stop - s.start, n)
+        start = s.start
+        for b in range(n):
+            size = each + ((b - turn) % n < over)
+            if size:
+                out[b].append(Slice(s.population, start, start + size))
+            start += size
+        turn = (turn + over) % n
     return out
