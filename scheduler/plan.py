@@ -66,7 +66,8 @@ class Plan:
             if place.memory_limit and need > place.memory_limit:
                 raise PlanError(
                     f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB while it is built and"
-                    f" {place.address} has {place.memory_limit / GB:.2f} GB; use more workers, give them more memory, or make the network smaller"
+                    f" {place.address} has {place.memory_limit / GB:.2f} GB;"
+                    " use more workers, give them more memory, or make the network smaller"
                 )
 
     def __repr__(self) -> str:

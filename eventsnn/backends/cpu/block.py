@@ -258,11 +258,15 @@ class Block:
             return None
         columns_here, places = np.concatenate(columns), np.concatenate(where)
         source, scale, before = self._source(r)
-        capacity = max(1, SAMPLE_BYTES // (len(places) * np.dtype(r.dtype).itemsize))
+        capacity = max(self._longest_epoch() // r.every + 1, SAMPLE_BYTES // (len(places) * np.dtype(r.dtype).itemsize))
         rows, samples = np.zeros(1, np.int64), np.zeros((capacity, len(places)), r.dtype)
         args = (r.every, len(places), source, places, rows, capacity, samples, np.array([scale]))
         operation = Operation(SAMPLE[source.dtype.name, r.dtype], *args)
         return Sampler(k, r, columns_here, rows, samples, operation, before)
+
+    def _longest_epoch(self) -> int:
+        """Bound on the steps between two exchanges with other parts, within which samples cannot be collected."""
+        return max([p.min_delay for p in self.spec.projections], default=0) + int(np.ceil(1.0 / self.spec.dt))
 
     def _source(self, r: RecordingSpec) -> tuple[npt.NDArray[Any], float, bool]:
         """The array a recording reads, the unit of its numbers, and whether it holds input (read before the update)."""
