@@ -96,8 +96,8 @@ class Block:
         return list(strands(self.spec, projection, self.targets(projection), self.overrides.get(projection)))
 
     def drawn(self, projection: int) -> list[Draws]:
-        """The projection's connections into this block, both signs together."""
-        return [s.draws._replace(sign=ANY) for s in self.strands(projection)[:1]]
+        """The projection's connections into this block, both signs together and told with their sign."""
+        return [s.draws._replace(sign=ANY, magnitude=0) for s in self.strands(projection)[:1]]
 
     def build(self) -> None:
         """Draw the incoming synapses. Takes seconds on large networks; releases the GIL."""

@@ -110,7 +110,8 @@ def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[
 def _bounds(p: ProjectionSpec, given: npt.NDArray[np.float64] | None) -> tuple[float, float]:
     if given is not None and len(given):
         return float(given.min()), float(given.max())
-    return bounds(p.weight)
+    low, high = bounds(p.weight)
+    return (low, high) if low <= high else (0.0, 0.0)
 
 
 def _draws(p: ProjectionSpec, targets: Targets, sources: Sources, given: npt.NDArray[np.float64] | None) -> Draws:
