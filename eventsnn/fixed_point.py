@@ -150,6 +150,8 @@ def stored_exponent(p: ProjectionSpec, overridden: bool) -> int:
 
 def check_weights(p: ProjectionSpec, posts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], who: str) -> None:
     """ParameterError where weights change the sign that chose their receptor, or exceed what the input was scaled for."""
+    if not len(values):
+        return
     low, high = bounds(p.weight)
     chosen = p.by_sign and p.receptor_positive == p.receptor_negative
     if (p.magnitude and not p.by_sign and (values < 0.0).any()) or (

@@ -204,8 +204,9 @@ class Simulation:
     def _end(self, suppress: bool) -> None:
         if self._state == "closed":
             return
+        told = suppress or self._state == "failed"
         self._state = "closed"
-        with contextlib.suppress(Exception) if suppress else contextlib.nullcontext():
+        with contextlib.suppress(Exception) if told else contextlib.nullcontext():
             self._parts.close()
 
     @contextlib.contextmanager
