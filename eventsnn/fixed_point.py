@@ -130,6 +130,8 @@ def rounding(weight: Value, exponent: int) -> float:
             return 0.5 * step / largest
 
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 WIDEST = 2.0**31 - 1
 """Largest stored weight of 32 bits."""
 HEADROOM = 4
@@ -148,10 +150,11 @@ def stored_exponent(p: ProjectionSpec, overridden: bool) -> int:
     return max(p.exponent, math.frexp(most)[1] + HEADROOM - 31) if most else p.exponent
 
 
-def check_weights(p: ProjectionSpec, posts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], who: str) -> None:
-    """ParameterError where weights change the sign that chose their receptor, or exceed what the input was scaled for."""
-    if not len(values):
-        return
+def check_weights(p: ProjectionSpec, posts: Ints, values: Floats, under_way: Floats, who: str) -> None:
+    """ParameterError where weights change the sign that chose their receptor, or exceed what the input was scaled for.
+
+    Spikes sent with old weights (at most `under_way` of each synapse) may arrive in one step with spikes that carry the new ones.
+    """
     low, high = bounds(p.weight)
     chosen = p.by_sign and p.receptor_positive == p.receptor_negative
     if (p.magnitude and not p.by_sign and (values < 0.0).any()) or (
@@ -164,9 +167,10 @@ def check_weights(p: ProjectionSpec, posts: npt.NDArray[np.int64], values: npt.N
     if largest > room:
         raise ParameterError(f"{who}: the largest weight is {largest:g}; at most {room:g} can be stored")
     most = p.per_target * float(np.rint(max(abs(low), abs(high)) / unit)) * unit
-    total = float(np.bincount(posts, np.rint(np.abs(values) / unit) * unit).max()) if len(posts) else 0.0
+    total = float(np.bincount(posts, np.rint(np.maximum(np.abs(values), under_way) / unit) * unit).max()) if len(posts) else 0.0
     if total > most:
+        old = ", together with spikes that are under way" if (np.abs(values) < under_way).any() else ""
         raise ParameterError(
-            f"{who}: |w| would sum to {total:g} in one target; the integer input was scaled for {most:g}."
+            f"{who}: |w| would sum to {total:g} in one target{old}; the integer input was scaled for {most:g}."
             " Describe the projection with weights as large as they will become"
         )

@@ -176,11 +176,15 @@ class PopulationHandle:
         return np.frombuffer(stream, "<u4").astype(np.uint32).reshape(n, draws)
 
 
+Sent = dict[int, tuple[int, npt.NDArray[np.float64]]]
+"""By projection whose weights were set: the step, and the largest |w| of each synapse that was under way then."""
+
+
 class ProjectionHandle:
     """The synapses of a projection in a running simulation."""
 
-    def __init__(self, ask: Ask, spec: NetworkSpec, owners: Owners, index: int) -> None:
-        self._ask, self._spec, self._index = ask, spec, index
+    def __init__(self, ask: Ask, spec: NetworkSpec, owners: Owners, index: int, now: Callable[[], int], sent: Sent) -> None:
+        self._ask, self._spec, self._index, self._now, self._sent = ask, spec, index, now, sent
         projection = spec.projections[index]
         self._ranks = sorted(owners.ranks(projection.post, projection.post_subset))
         self._who = f"sim[{projection.name!r}]"
@@ -206,7 +210,9 @@ class ProjectionHandle:
         if not np.isfinite(made).all():
             raise ParameterError(f"{self._who}.set_weights: weights must be finite")
         made = np.broadcast_to(made, order.shape)
-        check_weights(self._spec.projections[self._index], whole["post"], made, f"{self._who}.set_weights")
+        under_way = self._under_way(np.abs(whole["weight"]))
+        check_weights(self._spec.projections[self._index], whole["post"], made, under_way, f"{self._who}.set_weights")
+        self._sent[self._index] = (self._now(), under_way)
         ordered = np.empty(len(order))
         ordered[order] = made
         ends = np.cumsum([len(piece["pre"]) for piece in pieces])[:-1]
@@ -216,6 +222,15 @@ class ProjectionHandle:
                 for rank, share in zip(self._ranks, np.split(ordered, ends), strict=True)
             ]
         )
+
+    def _under_way(self, current: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The largest |w| of each synapse that a spike may still carry."""
+        now = self._now()
+        since, before = self._sent.get(self._index, (0, np.zeros_like(current)))
+        if now == since:
+            return before  # what was set in this step has carried nothing
+        fresh = self._index not in self._sent or now - since >= self._spec.projections[self._index].max_delay
+        return current if fresh else np.maximum(current, before)
 
     def _weights(self, given: object) -> npt.NDArray[np.float64]:
         projection = self._spec.projections[self._index]

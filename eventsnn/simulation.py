@@ -16,7 +16,7 @@ import numpy as np
 from eventsnn.arguments import whole_number
 from eventsnn.canonical import canonical
 from eventsnn.errors import KindError, ParameterError, unknown_name
-from eventsnn.handles import PopulationHandle, ProjectionHandle
+from eventsnn.handles import PopulationHandle, ProjectionHandle, Sent
 from eventsnn.lower import lower, quantisation
 from eventsnn.network import Network
 from eventsnn.scheduler.engine import cores
@@ -84,6 +84,7 @@ class Simulation:
         """As it was; what is added to the user's network later is no part of this run."""
         self.spec = lower(self.network, precision)
         self._step = 0
+        self._sent: Sent = {}
         self._state = "planned"
         self._seconds: dict[str, float] = {}
         self._progress = progress
@@ -155,7 +156,7 @@ class Simulation:
             return PopulationHandle(self._ask, self.spec, self._owners, self.network[name][:], lambda: self._step)
         projections = [p.name for p in self.spec.projections]
         if name in projections:
-            return ProjectionHandle(self._ask, self.spec, self._owners, projections.index(name))
+            return ProjectionHandle(self._ask, self.spec, self._owners, projections.index(name), lambda: self._step, self._sent)
         raise unknown_name("simulation", "population or projection", name, (*self.network.populations, *projections))
 
     def report(self) -> dict[str, object]:

@@ -214,3 +214,27 @@ def test_all_neurons_spiking_in_one_step_is_no_limit() -> None:
         assert (sim["cell"].counts() == 1).all()
         sim.run(30.0)
         assert snn.open(sim)["cell/spikes"].sizes["event"] == sim["cell"].counts().sum() > 100_000
+
+
+def test_old_and_new_weights_may_not_meet_in_more_than_the_input_holds() -> None:
+    """Spikes under way keep their weights: together with new ones they would exceed what the accumulator was scaled for."""
+    n = 8000
+    net = snn.Network(seed=5, dt=0.1)
+    times, ids = np.repeat([0.1, 1.1], 2 * n), np.tile(np.arange(2 * n), 2)
+    crowd = net.population("crowd", 2 * n, SpikeTrain(times=times, ids=ids))
+    cell = net.population("cell", 1, IafPscExp(V_th=1e12))
+    delay = np.repeat([1.0, 2.0], n)
+    net.connect(crowd >> cell, Explicit(np.arange(2 * n), np.zeros(2 * n, int)), Static(weight=1.9999, delay=delay), name="p")
+    net.record(cell, "ex", dtype="float64")
+    early, late = np.repeat([0.0, 3.9996], n), np.repeat([3.9996, 0.0], n)
+    with snn.Simulation(net) as sim:
+        sim["p"].set_weights(late)
+        sim["p"].set_weights(early)
+        sim.run(0.5)
+        with pytest.raises(ValueError, match="together with spikes that are under way"):
+            sim["p"].set_weights(late)
+        sim.run(2.5)
+        sim["p"].set_weights(0.0)
+        sim.run(2.0)
+        sim["p"].set_weights(late)
+        assert np.isclose(snn.open(sim)["cell/ex"]["ex"].values.sum(), 2 * early.sum(), rtol=1e-4)

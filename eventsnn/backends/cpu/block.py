@@ -41,6 +41,13 @@ class Sampler:
     before: bool
     """Whether the sample is taken before the update (what arrived), or after it (a state)."""
 
+    def reserve(self, rows: int) -> None:
+        """Make room for so many samples between two collections; programs must be made anew."""
+        if rows > len(self.samples):
+            self.samples = np.zeros((rows, self.samples.shape[1]), self.samples.dtype)
+            every, n, source, places, count, _, _, scale = self.operation.keep
+            self.operation = Operation(self.operation.code, every, n, source, places, count, rows, self.samples, scale)
+
 
 class Pending:
     """A calendar or ring of one table: what has been sent and is not yet due."""
@@ -258,15 +265,11 @@ class Block:
             return None
         columns_here, places = np.concatenate(columns), np.concatenate(where)
         source, scale, before = self._source(r)
-        capacity = max(self._longest_epoch() // r.every + 1, SAMPLE_BYTES // (len(places) * np.dtype(r.dtype).itemsize))
+        capacity = max(1, SAMPLE_BYTES // (len(places) * np.dtype(r.dtype).itemsize))
         rows, samples = np.zeros(1, np.int64), np.zeros((capacity, len(places)), r.dtype)
         args = (r.every, len(places), source, places, rows, capacity, samples, np.array([scale]))
         operation = Operation(SAMPLE[source.dtype.name, r.dtype], *args)
         return Sampler(k, r, columns_here, rows, samples, operation, before)
-
-    def _longest_epoch(self) -> int:
-        """Bound on the steps between two exchanges with other parts, within which samples cannot be collected."""
-        return max([p.min_delay for p in self.spec.projections], default=0) + int(np.ceil(1.0 / self.spec.dt))
 
     def _source(self, r: RecordingSpec) -> tuple[npt.NDArray[Any], float, bool]:
         """The array a recording reads, the unit of its numbers, and whether it holds input (read before the update)."""

@@ -66,6 +66,9 @@ class Threads:
         """Exchange spikes with peers every `epoch` steps."""
         self._crossing = crossing
         self._control[engine.CROSS] = epoch
+        for s in (s for b in self.blocks for s in b.samplers):
+            s.reserve(epoch // s.spec.every + 1)
+        self._stale = True
 
     def stale(self) -> None:
         """Parameters, injected spikes or weights have changed: programs are made anew before the next step."""
