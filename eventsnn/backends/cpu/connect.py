@@ -17,22 +17,17 @@ from eventsnn.spec import SIDE, Drawn, Fixed, Value
 
 RANDOM, ALL, SAME, LISTED = range(4)
 ANY, POSITIVE, NEGATIVE = range(3)
-NO_TABLES = np.empty((0, 2, SIDE))
 
 
-class Law(NamedTuple):
-    """A value per connection, as kernels read it: a number, or one draw from a table."""
-
-    constant: float
-    tables: npt.NDArray[np.float64]
-    """(0 or 1, 2, SIDE)"""
+Table = npt.NDArray[np.float64]
+"""(2, SIDE): quantiles of a distribution of one draw; those of a number are all alike."""
 
 
-def law(value: Value) -> Law:
-    """A Fixed value, or a Drawn one of a single draw. Others come as arrays: see strands.py."""
+def law(value: Value) -> Table:
+    """The table of a Fixed value or of a Drawn one of a single draw. Others come as arrays: see strands.py."""
     if isinstance(value, Drawn) and value.program == (("draw", 0),):
-        return Law(0.0, value.tables[0][None])
-    return Law(float(value.value) if isinstance(value, Fixed) else 0.0, NO_TABLES)
+        return np.ascontiguousarray(value.tables[0])
+    return np.full((2, SIDE), value.value if isinstance(value, Fixed) else 0.0)
 
 
 class Draws(NamedTuple):
@@ -57,9 +52,9 @@ class Draws(NamedTuple):
     """and where theirs start in `given`."""
     k0: int
     k1: int
-    delay: Law
+    delay: Table
     longest: int
-    weight: Law
+    weight: Table
     given: npt.NDArray[np.float64]
     """Weights that replace the drawn ones, in order (target, k); empty: none."""
     given_delays: npt.NDArray[np.float64]
@@ -69,18 +64,6 @@ class Draws(NamedTuple):
     magnitude: int
     scale: float
     limit: float
-
-
-@njit(nogil=True, inline="always")
-def _fill(law, words, n, out):
-    """Values of connections 0..n-1 of one target: one number, or one draw each."""
-    if law.tables.shape[0] == 0:
-        for k in range(n):
-            out[k] = law.constant
-    else:
-        table = law.tables[0]
-        for k in range(n):
-            out[k] = quantile(table, words[k])
 
 
 @njit(nogil=True, inline="always")
@@ -97,48 +80,41 @@ def _draw_target(d, i, sources, delay_words, weight_words):
         sources[k] = below(a, n)
         delay_words[k] = b
         weight_words[k] = c
-    if d.rule == ALL:
-        for k in range(degree):
-            sources[k] = k
-    elif d.rule == SAME:
-        sources[0] = own
-    elif d.rule == LISTED:
-        for k in range(degree):
-            sources[k] = d.listed[d.offsets[i] + k]
-    if own >= 0 and d.rule != SAME:
-        for k in range(degree):
-            sources[k] += sources[k] >= own
-    if d.ids.size:
-        for k in range(degree):
-            sources[k] = d.ids[sources[k]]
-    elif d.start:
-        for k in range(degree):
-            sources[k] += d.start
+    if d.rule == RANDOM and own < 0 and d.ids.size + d.start == 0:
+        return degree
+    skip = own if (own >= 0 and d.rule != SAME) else n
+    for k in range(degree):
+        s = sources[k]
+        if d.rule == ALL:
+            s = k
+        elif d.rule == SAME:
+            s = own
+        elif d.rule == LISTED:
+            s = d.listed[d.offsets[i] + k]
+        s += s >= skip
+        sources[k] = d.ids[s] if d.ids.size else s + d.start
     return degree
 
 
 @njit(nogil=True, inline="always")
 def _draw_values(d, i, n, delay_words, weight_words, values, delays, weights):
     """Delays in steps and stored weights of the n connections of target i. A connection of the wrong sign gets the delay 0."""
-    if d.given_delays.size:
-        for k in range(n):
-            values[k] = d.given_delays[d.offsets[i] + k]
-    else:
-        _fill(d.delay, delay_words, n, values)
     for k in range(n):
-        delays[k] = min(max(np.int64(np.floor(values[k] + 0.5)), 1), d.longest)
-    if d.given.size:
+        delays[k] = min(max(np.int64(np.floor(quantile(d.delay, delay_words[k]) + 0.5)), 1), d.longest)
+    for k in range(n):
+        values[k] = quantile(d.weight, weight_words[k])
+    if d.given.size + d.given_delays.size:
         for k in range(n):
-            values[k] = d.given[d.offsets[i] + k]
-    else:
-        _fill(d.weight, weight_words, n, values)
-    if d.sign != ANY:
+            if d.given_delays.size:
+                delays[k] = min(max(np.int64(np.floor(d.given_delays[d.offsets[i] + k] + 0.5)), 1), d.longest)
+            if d.given.size:
+                values[k] = d.given[d.offsets[i] + k]
+    if d.sign != ANY or d.magnitude:
         for k in range(n):
-            if (values[k] >= 0.0) != (d.sign == POSITIVE):
+            if d.sign != ANY and (values[k] >= 0.0) != (d.sign == POSITIVE):
                 delays[k] = 0
-    if d.magnitude:
-        for k in range(n):
-            values[k] = abs(values[k])
+            if d.magnitude:
+                values[k] = abs(values[k])
     for k in range(n):
         weights[k] = np.int64(min(max(np.rint(values[k] * d.scale), -d.limit), d.limit))
 

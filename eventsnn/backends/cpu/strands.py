@@ -92,7 +92,7 @@ def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[
         receptor = receptors[number]
         constant = 0
         if bits == 0:
-            value = abs(draws.weight.constant) if projection.magnitude else draws.weight.constant
+            value = abs(float(draws.weight[0, 0])) if projection.magnitude else float(draws.weight[0, 0])
             constant = int(np.rint(value * draws.scale)) << (exponent - receptor.exponent)
         yield Strand(
             index,
