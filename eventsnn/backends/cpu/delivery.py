@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from eventsnn.backends.cpu.intrinsics import prefetch, view
-from eventsnn.backends.cpu.memory import CAPACITY, COUNT, OUT_OF_MEMORY, items, reserve
+from eventsnn.backends.cpu.memory import COUNT, OUT_OF_MEMORY, add, items
 from eventsnn.backends.cpu.operation import Code
 
 AHEAD = 8
@@ -60,13 +60,9 @@ def push_segments(args, producers):
                 continue
             start = starts[begin] >> S32
             for e in range(begin, end):
-                slot = calendar[(step + np.int64(starts[e] & LOW)) & mask]
-                k = slot[COUNT]
-                if k == slot[CAPACITY] and not reserve(slot, 1):
-                    return OUT_OF_MEMORY
                 stop = starts[e + 1] >> S32
-                items(slot)[k] = (start << S32) | (stop - start)
-                slot[COUNT] = k + 1
+                if not add(calendar[(step + np.int64(starts[e] & LOW)) & mask], (start << S32) | (stop - start)):
+                    return OUT_OF_MEMORY
                 start = stop
     return 0
 

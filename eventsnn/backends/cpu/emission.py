@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eventsnn.backends.cpu.intrinsics import view
-from eventsnn.backends.cpu.memory import COUNT, OUT_OF_MEMORY, items, reserve
+from eventsnn.backends.cpu.memory import OUT_OF_MEMORY, add
 from eventsnn.backends.cpu.operation import Code
 
 FULL = 2
@@ -20,34 +20,22 @@ def emit(args, step):
     """
     a = view(args, 9, np.int64)
     flags8 = view(a[1], a[0], np.uint64)
-    flags = view(a[1], 8 * a[0], np.uint8)
-    parity = view(a[7], 1, np.int64)
-    spikes = view(a[5] if parity[0] == 0 else a[6], 3, np.int64)
     high = np.uint64(step) << S32
     for word in range(a[0]):
         if flags8[word] == 0:
             continue
+        flags = view(a[1], 8 * a[0], np.uint8)
         ids = view(a[2], 8 * a[0], np.int64)
         counts = view(a[3], 8 * a[0], np.int64)
         recorded = view(a[4], 8 * a[0], np.uint8)
+        spikes = view(a[6] if view(a[7], 1, np.int64)[0] else a[5], 3, np.int64)
         log = view(a[8], 3, np.int64)
         for i in range(8 * word, 8 * word + 8):
-            m = np.int64(flags[i])
-            if m == 0:
-                continue
-            counts[i] += m
             item = high | np.uint64(ids[i])
-            if not reserve(spikes, m):
-                return OUT_OF_MEMORY
-            for r in range(m):
-                items(spikes)[spikes[COUNT] + r] = item
-            spikes[COUNT] += m
-            if recorded[i]:
-                if not reserve(log, m):
+            for _ in range(flags[i]):
+                if not add(spikes, item) or (recorded[i] and not add(log, item)):
                     return OUT_OF_MEMORY
-                for r in range(m):
-                    items(log)[log[COUNT] + r] = item
-                log[COUNT] += m
+            counts[i] += flags[i]
         flags8[word] = np.uint64(0)
     return 0
 

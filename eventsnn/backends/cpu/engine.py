@@ -12,8 +12,9 @@ from numba import njit
 
 from eventsnn.backends.cpu.intrinsics import atomic_add, call, sched_yield, view
 from eventsnn.backends.cpu.memory import COUNT
+from eventsnn.backends.cpu.operation import Code
 
-STEP, UNTIL, THREADS, EPOCH, CROSS, BARRIER, STATUS, PARITY, SIZE = range(9)
+STEP, UNTIL, THREADS, EPOCH, CROSS, BARRIER, STATUS, PARITY, REACHED, NEXT_PARITY, SIZE = range(11)
 """Fields of the control array that the threads of a part share."""
 SPIN = 2000
 
@@ -40,21 +41,27 @@ def _run(rows, x):
     return status
 
 
-@njit(nogil=True, cache=True)
-def advance(control, thread, programs, parities, totals, producers, crossing):
-    """Run one thread's blocks from control[STEP] to control[UNTIL]. Returns the step and the parity that were reached.
+def advance(args, thread):
+    """Run one thread's blocks from control[STEP] to control[UNTIL]; leaves where it came to in REACHED and NEXT_PARITY.
 
-    programs (blocks, 4): address and number of push operations, address and number of step operations.
-    producers (2, 1 + blocks + 1, 3): by parity, [0, 0, number of lists], the spike list of each block, that of the peers.
-    crossing: function, arguments and state of the operation that exchanges spikes with peers, or zeros.
+    Arguments: control; number of blocks, programs (blocks, 4): address and number of push operations, address and number of step
+    operations; parities and totals of spikes, by block; producers (2, 1 + blocks + 1, 3): by parity, [0, 0, number of lists], the
+    spike list of each block, that of the peers; function, arguments and state of the operation that exchanges spikes, or zeros.
     """
+    a = view(args, 9, np.int64)
+    blocks = a[1]
+    control = view(a[0], SIZE, np.int64)
+    programs = view(a[2], (blocks, 4), np.int64)
+    parities = view(a[3], blocks, np.int64)
+    totals = view(a[4], blocks, np.int64)
+    producers = view(a[5], (2, blocks + 2, 3), np.int64)
     threads = control[THREADS]
     passed = control[BARRIER] // threads
     read = control[PARITY]
     step = control[STEP]
     until = control[UNTIL]
-    peers = crossing[0] != 0
-    remote = producers.shape[1] - 1
+    peers = a[6] != 0
+    remote = blocks + 1
     crossed = step
     while step < until:
         end = min(step + control[EPOCH], until)
@@ -64,10 +71,10 @@ def advance(control, thread, programs, parities, totals, producers, crossing):
         status = 0
         if thread == 0:
             producers[write, remote, COUNT] = 0
-        for b in range(thread, programs.shape[0], threads):
+        for b in range(thread, blocks, threads):
             parities[b] = write
             producers[write, 1 + b, COUNT] = 0
-            status |= _run(view(programs[b, 0], (programs[b, 1], 2), np.int64), producers[read].ctypes.data)
+            status |= _run(view(programs[b, 0], (programs[b, 1], 2), np.int64), np.int64(producers[read].ctypes.data))
             rows = view(programs[b, 2], (programs[b, 3], 2), np.int64)
             for s in range(step, end):
                 status |= _run(rows, s + 1)
@@ -79,10 +86,10 @@ def advance(control, thread, programs, parities, totals, producers, crossing):
         if peers:
             last = end == until or end == crossed + control[CROSS]
             if thread == 0 and control[STATUS] == 0:
-                state = view(crossing[2], 3, np.int64)
+                state = view(a[8], 3, np.int64)
                 state[1] = last
                 state[2] = end
-                status = call(crossing[0], crossing[1], producers[write].ctypes.data)
+                status = call(a[6], a[7], np.int64(producers[write].ctypes.data))
                 if status != 0:
                     control[STATUS] = status
             if last:
@@ -93,7 +100,13 @@ def advance(control, thread, programs, parities, totals, producers, crossing):
             break
         step = end
         read = write
-    return step, read
+    if thread == 0:
+        control[REACHED] = step
+        control[NEXT_PARITY] = read
+    return 0
+
+
+ADVANCE = Code(advance)
 
 
 @njit(nogil=True, cache=True)

@@ -276,10 +276,9 @@ class Crossing:
         CROSS.address  # noqa: B018  compiled now, not in the run
         self.operation = Operation(CROSS, peers, *masks.shape, masks, self.sending, self.receiving, fds, len(fds), *scratch)
 
-    def place(self) -> npt.NDArray[np.int64]:
+    def place(self) -> tuple[int, int, int]:
         """Function, arguments and state, as the loop takes them."""
-        operation = self.operation
-        return np.array([operation.code.address, operation.row.ctypes.data, self.state.ctypes.data], np.int64)
+        return self.operation.code.address, self.operation.row.ctypes.data, self.state.ctypes.data
 
     def packets(self) -> list[memoryview]:
         """Copies of the sealed packets, for sockets that libc cannot write to."""

@@ -20,7 +20,7 @@ _realloc = _libc.realloc
 _realloc.argtypes, _realloc.restype = [ctypes.c_void_p, ctypes.c_size_t], ctypes.c_void_p
 
 
-@njit(nogil=True, forceinline=True)
+@njit(nogil=True)
 def reserve(row, n):
     """Make room for n more 8-byte items; false when there is no memory."""
     need = row[COUNT] + n
@@ -39,6 +39,17 @@ def reserve(row, n):
 def items(row):
     """The list's memory as uint64, up to its capacity."""
     return view(row[ADDRESS], row[CAPACITY], np.uint64)
+
+
+@njit(nogil=True)
+def add(row, item):
+    """Append an item; false when there is no memory."""
+    n = row[COUNT]
+    if n == row[CAPACITY] and not reserve(row, 1):
+        return False
+    items(row)[n] = item
+    row[COUNT] = n + 1
+    return True
 
 
 def release(rows: npt.NDArray[np.int64]) -> None:

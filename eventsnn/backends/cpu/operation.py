@@ -29,10 +29,18 @@ class Code:
 
     @property
     def address(self) -> int:
+        return int(self._ready().address)
+
+    @property
+    def call(self) -> Callable[[int, int], int]:
+        """The function for Python; it runs without the interpreter's lock."""
+        return self._ready().ctypes  # type: ignore[no-any-return]
+
+    def _ready(self) -> Any:
         with _COMPILING:
             if self._compiled is None:
                 self._compiled = cfunc(OP_SIGNATURE, nopython=True, cache=True, **self.options)(self.function)
-        return int(self._compiled.address)
+        return self._compiled
 
 
 class Operation:

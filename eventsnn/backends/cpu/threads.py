@@ -12,6 +12,7 @@ from eventsnn.backends.cpu import engine
 from eventsnn.backends.cpu.block import LARGEST, Block
 from eventsnn.backends.cpu.exchange import LOST_PEER, Crossing
 from eventsnn.backends.cpu.memory import COUNT, release, take
+from eventsnn.backends.cpu.operation import Operation
 from eventsnn.spec import NetworkSpec, Slice
 
 I8 = npt.NDArray[np.int64]
@@ -93,11 +94,12 @@ class Threads:
         self._clock[0] = now + 1
         for s in (s for b in self.blocks for s in b.samplers):
             s.rows[0] = 0
-        crossing = np.zeros(3, np.int64) if self._crossing is None else self._crossing.place()
-        shared = (self._programs, self._parities, self._totals, self._producers, crossing)
-        futures = [self._pool.submit(engine.advance, self._control, k, *shared) for k in range(self.number)]
-        for f in futures:
-            step, self._control[engine.PARITY] = f.result()
+        crossing = (0, 0, 0) if self._crossing is None else self._crossing.place()
+        head = (len(self.blocks), self._programs, self._parities, self._totals, self._producers)
+        run = Operation(engine.ADVANCE, self._control, *head, *crossing)
+        for f in [self._pool.submit(run.code.call, run.row.ctypes.data, k) for k in range(self.number)]:
+            f.result()
+        step, self._control[engine.PARITY] = self._control[engine.REACHED], self._control[engine.NEXT_PARITY]
         status = int(self._control[engine.STATUS])
         if status & LOST_PEER and self._crossing is not None:
             raise PeerLost(*self._crossing.lost())
