@@ -164,7 +164,7 @@ def test_a_division_by_zero_in_a_step_is_ieee_arithmetic(lines: list[str]) -> No
 @pytest.mark.parametrize("line", [2, 3], ids=["at the start", "by a handle"])
 def test_a_constant_that_cannot_be_made_names_the_population(lines: list[str], line: int) -> None:
     here, there = lines[line].split(" | ")
-    assert here.startswith("ParameterError: part 0 (cells, leaky, decay): Decay: constant ")
+    assert here.startswith("ParameterError: part 0 (cells, leaky, decay): population 'decay': Decay: constant ")
     assert there.startswith("ParameterError: part ") and "decay) on tcp://127.0.0.1:" in there
     assert here.endswith("is not finite; check the parameters (a time constant of 0?)") and there.endswith(here[-60:])
 
