@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
-from eventsnn.backends.cpu.intrinsics import view
+from eventsnn.backends.cpu.intrinsics import sched_yield, view
 from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, append, contents, items, release, reserve
 from eventsnn.backends.cpu.operation import Code, Operation
 
@@ -23,6 +23,8 @@ LONGEST = 1 << 36
 SENT, HAVE, NEED = range(3)
 PACKED, LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS = range(8)
 LOST_PEER = 128
+TRIES = 100
+"""Looks at the sockets, some tens of microseconds, before the thread goes to sleep: waking it up takes as long."""
 LOW = np.uint64(0xFFFFFFFF)
 LOST_CLOSED, LOST_LATE, LOST_GARBLED, LOST_MEMORY = 1, 2, 3, 4
 WHY = {
@@ -148,6 +150,7 @@ def exchange(fds, sending, receiving, progress, waiting, remote, generation, ste
     if short >= 0:
         return short, LOST_MEMORY
     left = 2 * fds.size
+    tries = 0
     while left:
         moved = False
         for i in range(fds.size):
@@ -171,7 +174,12 @@ def exchange(fds, sending, receiving, progress, waiting, remote, generation, ste
                         return i, -need
                     progress[i, NEED] = need
                 left -= progress[i, HAVE] == progress[i, NEED]
-        if not moved and not _wait(fds, progress, sending, waiting, patience):
+        if moved:
+            continue
+        tries += 1
+        if tries < TRIES:
+            sched_yield()
+        elif not _wait(fds, progress, sending, waiting, patience):
             for i in range(fds.size):
                 if progress[i, HAVE] < progress[i, NEED] or progress[i, SENT] < 8 * sending[i, COUNT]:
                     return i, LOST_LATE
