@@ -203,11 +203,8 @@ class Block:
         k, mask = t.kind, p.size - 1
         if p.ring is not None:
             return Operation(delivery.DRAIN_RING[k.wide], p.ring, mask, self.neurons.n, total)
-        if k.bits == 16:
-            return Operation(delivery.DELIVER16[k.wide], p.calendar, mask, t.packed, t.synapses, total, k.value)
-        if k.bits == 32:
-            return Operation(delivery.DELIVER32[k.wide], p.calendar, mask, t.targets, t.synapses, total, k.value, t.weights)
-        return Operation(delivery.DELIVER_CONSTANT[k.wide], p.calendar, mask, t.targets, t.synapses, total, k.value)
+        targets = t.packed if k.bits == 16 else t.targets
+        return Operation(delivery.DELIVER[k.bits, k.wide], p.calendar, mask, targets, t.synapses, total, k.value, t.weights)
 
     def step_program(self, lists: tuple[I8, I8], parity: I8, log: I8, now: int) -> Program:
         """What happens in every step: deliver, draw, sample what arrived, update, sample states, emit."""

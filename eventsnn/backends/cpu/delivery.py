@@ -67,78 +67,41 @@ def push_segments(args, producers):
     return 0
 
 
-def _deliver16(accumulator):
-    def deliver(args, step):
-        a = view(args, 6, np.int64)
-        slot = view(a[0], (a[1] + 1, 3), np.int64)[step & a[1]]
-        n = slot[COUNT]
-        if n == 0:
-            return 0
-        packed = view(a[2], a[3], np.uint32)
-        total = view(a[4], 65536, accumulator)
-        shift = accumulator(a[5])
-        due = items(slot)
-        for k in range(n):
-            if k + AHEAD < n:
-                start = np.int64(due[k + AHEAD] >> S32)
-                for o in range(0, np.int64(due[k + AHEAD] & LOW), LINE32):
-                    prefetch(packed, start + o)
-            start = np.int64(due[k] >> S32)
-            for j in range(start, start + np.int64(due[k] & LOW)):
-                x = packed[j]
-                total[x >> S16] += accumulator(np.int16(x)) << shift
-        slot[COUNT] = 0
-        return 0
+def _deliver(accumulator, bits):
+    """Stream the segments that are due into an accumulator; `bits` is how weights are stored and folds away when compiled."""
+    line = LINE16 if bits == 0 else LINE32
 
-    return deliver
-
-
-def _deliver_constant(accumulator):
-    def deliver(args, step):
-        a = view(args, 6, np.int64)
-        slot = view(a[0], (a[1] + 1, 3), np.int64)[step & a[1]]
-        n = slot[COUNT]
-        if n == 0:
-            return 0
-        targets = view(a[2], a[3], np.uint16)
-        total = view(a[4], 65536, accumulator)
-        weight = accumulator(a[5])
-        due = items(slot)
-        for k in range(n):
-            if k + AHEAD < n:
-                start = np.int64(due[k + AHEAD] >> S32)
-                for o in range(0, np.int64(due[k + AHEAD] & LOW), LINE16):
-                    prefetch(targets, start + o)
-            start = np.int64(due[k] >> S32)
-            for j in range(start, start + np.int64(due[k] & LOW)):
-                total[targets[j]] += weight
-        slot[COUNT] = 0
-        return 0
-
-    return deliver
-
-
-def _deliver32(accumulator):
     def deliver(args, step):
         a = view(args, 7, np.int64)
         slot = view(a[0], (a[1] + 1, 3), np.int64)[step & a[1]]
         n = slot[COUNT]
         if n == 0:
             return 0
+        packed = view(a[2], a[3], np.uint32)
         targets = view(a[2], a[3], np.uint16)
         total = view(a[4], 65536, accumulator)
-        shift = accumulator(a[5])
+        value = accumulator(a[5])
         weights = view(a[6], a[3], np.int32)
         due = items(slot)
         for k in range(n):
             if k + AHEAD < n:
                 start = np.int64(due[k + AHEAD] >> S32)
-                for o in range(0, np.int64(due[k + AHEAD] & LOW), LINE32):
-                    prefetch(targets, start + o)
-                    prefetch(weights, start + o)
+                for o in range(0, np.int64(due[k + AHEAD] & LOW), line):
+                    if bits == 16:
+                        prefetch(packed, start + o)
+                    else:
+                        prefetch(targets, start + o)
+                    if bits == 32:
+                        prefetch(weights, start + o)
             start = np.int64(due[k] >> S32)
             for j in range(start, start + np.int64(due[k] & LOW)):
-                total[targets[j]] += accumulator(weights[j]) << shift
+                if bits == 16:
+                    x = packed[j]
+                    total[x >> S16] += accumulator(np.int16(x)) << value
+                elif bits == 32:
+                    total[targets[j]] += accumulator(weights[j]) << value
+                else:
+                    total[targets[j]] += value
         slot[COUNT] = 0
         return 0
 
@@ -186,12 +149,11 @@ def _drain_ring(accumulator):
 
 PUSH_SEGMENTS = Code(push_segments)
 """(sources, rows, segments, mask, row of source, first segment of row, start << 32 | delay of each segment, calendar)"""
-DELIVER_CONSTANT = {False: Code(_deliver_constant(np.int32)), True: Code(_deliver_constant(np.int64))}
-"""By width of the accumulator: (calendar, mask, targets, synapses, accumulator, weight)"""
-DELIVER16 = {False: Code(_deliver16(np.int32)), True: Code(_deliver16(np.int64))}
-"""(calendar, mask, target << 16 | weight, synapses, accumulator, shift)"""
-DELIVER32 = {False: Code(_deliver32(np.int32)), True: Code(_deliver32(np.int64))}
-"""(calendar, mask, targets, synapses, accumulator, shift, weights)"""
+DELIVER = {(bits, wide): Code(_deliver(np.int64 if wide else np.int32, bits)) for bits in (0, 16, 32) for wide in (False, True)}
+"""By bits of a weight and width of the accumulator: (calendar, mask, targets, synapses, accumulator, value, weights).
+
+Targets are `target << 16 | weight` where bits is 16; the value is the weight where bits is 0, else the shift.
+"""
 PUSH_ROWS = {False: Code(_push_rows(np.int32)), True: Code(_push_rows(np.int64))}
 """(sources, rows, synapses, mask, row of source, first synapse of row, targets, weights, delays, neurons, shift, ring)"""
 DRAIN_RING = {False: Code(_drain_ring(np.int32)), True: Code(_drain_ring(np.int64))}
