@@ -319,4 +319,4 @@ def test_nothing_warns() -> None:
         warnings.simplefilter("error")
         with snn.Simulation(brunel(100), parts=2) as sim:
             sim.run(5.0)
-        repr(sim), str(sim.plan)
+        assert "2 parts" in repr(sim.plan) and "exc" in str(sim.plan)

@@ -84,26 +84,6 @@ def _check(row, generation, step):
 
 
 @njit(nogil=True)
-def seal(row, generation, step):
-    """Write the header of a packet whose items have been appended after HEADER words."""
-    words = items(row)
-    words[0] = np.uint64(MAGIC | generation)
-    words[1] = np.uint64(step)
-    words[2] = np.uint64(row[COUNT] - HEADER)
-    words[3] = np.uint64(0)
-
-
-@njit(nogil=True)
-def open_packet(row):
-    """Start an empty packet."""
-    row[COUNT] = 0
-    if not reserve(row, HEADER):
-        return False
-    row[COUNT] = HEADER
-    return True
-
-
-@njit(nogil=True)
 def _unpack(row, remote):
     """Append the items of a whole packet."""
     words = items(row)
