@@ -51,7 +51,7 @@ def run() -> None:
 @click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
 @click.option("--store", default="microcircuit.zarr", show_default=True, help="Where the spikes go.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
-@click.option("--backend", default="auto", show_default=True, help="What computes: auto or cpu.")
+@click.option("--backend", default="auto", show_default=True, help="What computes: auto, cpu or cuda.")
 @click.option("--figure", default="microcircuit.png", show_default=True, help="Where the figure goes; needs matplotlib.")
 def microcircuit(
     scale: float,
@@ -100,6 +100,15 @@ def info(store: str) -> None:
     from eventsnn.storage.summary import summary
 
     click.echo(summary(store))
+
+
+@main.command()
+def doctor() -> None:
+    """Say what this machine offers, and what to install."""
+    from eventsnn.doctor import findings
+
+    for finding in findings():
+        click.echo(finding)
 
 
 def _check_duration(duration: float, dt: float) -> None:

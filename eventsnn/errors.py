@@ -34,6 +34,10 @@ class ModelError(EventsnnError, ValueError):
     """The declaration of a model is wrong: its equations, receptors, threshold, reset or step."""
 
 
+class DeviceError(EventsnnError, RuntimeError):
+    """There is no GPU that can be used, or it failed."""
+
+
 class KindError(EventsnnError, TypeError):
     """A value of the wrong kind, such as text where a number is needed."""
 

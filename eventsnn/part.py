@@ -45,7 +45,7 @@ class Sink(Protocol):
 class Part:
     """Builds the slices of one rank and runs them."""
 
-    def __init__(self, spec: NetworkSpec, layout: Layout, rank: int, threads: int) -> None:
+    def __init__(self, spec: NetworkSpec, layout: Layout, rank: int, threads: int, backend: str = "cpu") -> None:
         began = time.perf_counter()
         self.spec, self.layout, self.rank = spec, layout, rank
         self.step = 0

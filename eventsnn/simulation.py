@@ -15,6 +15,7 @@ import numpy as np
 
 from eventsnn.arguments import whole_number
 from eventsnn.canonical import canonical
+from eventsnn.devices import find_gpu
 from eventsnn.errors import KindError, ParameterError, unknown_name
 from eventsnn.handles import PopulationHandle, ProjectionHandle, Sent
 from eventsnn.lower import lower, quantisation
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[float, int], None]
 """Time reached (ms), spikes so far."""
-BACKENDS = ("auto", "cpu")
+BACKENDS = ("auto", "cpu", "cuda")
 LAST = 2**32 - 1
 """The last step: recorded spikes keep theirs in 32 bits."""
 
@@ -74,7 +75,7 @@ class Simulation:
         """`store`: where recordings go; None: memory, in-process only. `client`: a distributed.Client; None: in-process.
 
         `threads` of each part: the worker's, or the cores of this process, when None. `parts`: 1 in-process and one per worker
-        when None. `partition`: (network spec, n) -> slices of each part; `placement`: (layout, places) -> place of each part.
+        when None. `backend`: "cpu", "cuda", or "auto": the GPU of each process that has one, else its CPU. `partition`: (network spec, n) -> slices of each part; `placement`: (layout, places) -> place of each part.
         `progress`: called with (ms reached, spikes so far) at most five times a second; True shows a bar on stderr.
         """
         _check_arguments(network, client, backend)
@@ -91,7 +92,7 @@ class Simulation:
         request = _request(self.network, store, client, overwrite, bool(self.spec.recordings))
         if request is not None:
             request.check()
-        self.plan: Plan = _plan(self.spec, client, threads, parts, partition, placement)
+        self.plan: Plan = _plan(self.spec, client, threads, parts, partition, placement, backend)
         self.plan.check_memory()
         self._owners = Owners(self.plan.layout)
         self._parts = _parts(self.spec, self.plan, client, request)
@@ -235,8 +236,6 @@ def _check_arguments(network: object, client: object, backend: object) -> None:
     """What can be said before the network is looked at."""
     if not isinstance(network, Network):
         raise KindError(f"Simulation(network, ...): {network!r} is no network; make one with Network(seed=..., dt=...)")
-    if backend == "cuda":
-        raise ParameterError("backend 'cuda' is not available in this version; use 'auto' or 'cpu'")
     if backend not in BACKENDS:
         raise unknown_name("Simulation", "backend", str(backend), BACKENDS)
     if client is not None:
@@ -286,14 +285,16 @@ def _plan(
     parts: int | None,
     partition: Partition | None,
     placement: Placement | None,
+    backend: str,
 ) -> Plan:
     if client is None:
-        return make_plan(spec, [here(cores())], parts or 1, threads, partition, placement)
+        gpu = "not looked for" if backend == "cpu" else find_gpu()
+        return make_plan(spec, [here(cores(), gpu)], parts or 1, threads, partition, placement, backend=backend)
     from eventsnn.scheduler.workers import cluster_places
 
-    places = cluster_places(client, parts)
+    places = cluster_places(client, parts, backend)
     n = parts or min(len(places), spec.size)
-    return make_plan(spec, places, n, threads, partition, placement, alone=True)
+    return make_plan(spec, places, n, threads, partition, placement, alone=True, backend=backend)
 
 
 def _parts(spec: NetworkSpec, plan: Plan, client: Client | None, request: Request | None) -> Parts:

@@ -82,10 +82,12 @@ class Held:
 class PartActor:
     """The part of one worker: built, linked and run by it."""
 
-    def __init__(self, run: str, key: str, spec: NetworkSpec, layout: Layout, rank: int, threads: int, epoch: int) -> None:
+    def __init__(
+        self, run: str, key: str, spec: NetworkSpec, layout: Layout, rank: int, threads: int, epoch: int, backend: str
+    ) -> None:
         self._worker = get_worker()
         self._run, self._key, self._spec, self._rank = run, key, spec, rank
-        self._engine = Engine(spec, layout, rank, threads, epoch)
+        self._engine = Engine(spec, layout, rank, threads, epoch, backend)
         self._held = Held(self._engine)
         self._closed = False
         self._worker.extensions[extension(run)] = self._held

@@ -129,7 +129,7 @@ class DaskParts:
         for rank, address in enumerate(self._addresses):
             key = f"eventsnn:part-{self._run}-{rank}"  # not what a population of any name is given
             share = self._plan.shares[rank]
-            args = (self._run, key, descriptions[rank], self._plan.layout, rank, share.threads, self._plan.epoch)
+            args = (self._run, key, descriptions[rank], self._plan.layout, rank, share.threads, self._plan.epoch, share.backend)
             self._futures[rank] = self._pinned(address, PartActor, key, *args)
             self._parts[rank] = self._actor(PartActor, address, key)
 

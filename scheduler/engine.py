@@ -38,8 +38,9 @@ LEG_SECONDS = 0.5
 class Engine:
     """All work on the part is done by one thread, in the order in which it was asked for; `abort` may come from any other."""
 
-    def __init__(self, spec: NetworkSpec, layout: Layout, rank: int, threads: int, epoch: int) -> None:
+    def __init__(self, spec: NetworkSpec, layout: Layout, rank: int, threads: int, epoch: int, backend: str = "cpu") -> None:
         self.rank = rank
+        self._backend = backend
         self.stop = threading.Event()
         """Asks for an end of the run at a step where all parts can end it."""
         self.aborted = threading.Event()
@@ -67,7 +68,7 @@ class Engine:
         """Allocates the part and generates its synapses; returns what it owns of each state recording."""
         from eventsnn.part import Part
 
-        self._part = Part(self._spec, self._layout, self.rank, self._threads)
+        self._part = Part(self._spec, self._layout, self.rank, self._threads, self._backend)
         return {k: self._part.columns(k) for k, table in enumerate(self._spec.recordings) if table.every}
 
     def join(self, links: Links) -> None:

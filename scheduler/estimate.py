@@ -91,13 +91,13 @@ def _neurons_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> float:
     populations = {s.population: spec.populations[s.population] for s in slices}
     real = 4 if spec.precision == "float32" else 8
     inputs = {(number, r.wide) for p in populations.values() for number, r in enumerate(p.receptors)}
-    columns = real * max((_states(p) for p in populations.values()), default=0) + sum(8 if wide else 4 for _, wide in inputs)
+    columns = real * max((states_of(p) for p in populations.values()), default=0) + sum(8 if wide else 4 for _, wide in inputs)
     if any(isinstance(s, CurrentStimulus) and s.population in populations for s in spec.stimuli):
         columns += real
     return sum((s.stop - s.start) * (NEURON + columns + _own_bytes(populations[s.population])) for s in slices)
 
 
-def _states(population: PopulationSpec) -> int:
+def states_of(population: PopulationSpec) -> int:
     return len(population.dynamics.kernel.states) if isinstance(population.dynamics, Equations) else 0
 
 

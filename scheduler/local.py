@@ -21,7 +21,7 @@ class LocalParts:
 
     def __init__(self, spec: NetworkSpec, plan: Plan, request: Request | None) -> None:
         self._spec, self._plan, self._request = spec, plan, request
-        self._engines = [Engine(spec, plan.layout, s.rank, s.threads, plan.epoch) for s in plan.shares]
+        self._engines = [Engine(spec, plan.layout, s.rank, s.threads, plan.epoch, s.backend) for s in plan.shares]
         self._recording: Recording | None = None
         self._failed = False
         self.recorded: object = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 
+from eventsnn.devices import Gpu
 from eventsnn.scheduler.errors import PlanError
 from eventsnn.spec import Layout
 
@@ -24,6 +25,8 @@ class Place:
     threads: int
     memory_limit: int
     """Bytes; 0: unknown."""
+    gpu: Gpu | str = "nobody looked for one"
+    """Of this process, or why it has none that can be used."""
 
 
 Placement = Callable[[Layout, Sequence[Place]], Sequence[int]]
@@ -50,9 +53,9 @@ def placed(chosen: Sequence[int], layout: Layout, places: Sequence[Place], alone
     return tuple(int(index) for index in chosen)
 
 
-def here(threads: int) -> Place:
+def here(threads: int, gpu: Gpu | str = "nobody looked for one") -> Place:
     """This process."""
-    return Place("here", socket.gethostname(), threads, _memory())
+    return Place("here", socket.gethostname(), threads, _memory(), gpu)
 
 
 def _memory() -> int:

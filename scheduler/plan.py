@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eventsnn.devices import Gpu
+from eventsnn.scheduler.device_memory import device_bytes
 from eventsnn.scheduler.epochs import crossing, epoch_steps
 from eventsnn.scheduler.errors import PlanError
 from eventsnn.scheduler.estimate import RATE, Cost, cost
@@ -33,6 +35,10 @@ class Share:
     cost: Cost
     leaving: float
     """Spikes per second, at the nominal rate, that may have targets in another part."""
+    backend: str = "cpu"
+    """What computes it: "cpu" or "cuda"."""
+    device: float = 0.0
+    """Expected bytes on the GPU while it is built."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +65,17 @@ class Plan:
         return sum(share.leaving for share in self.shares) * self.epoch * self.dt * 1e-3
 
     def check_memory(self) -> None:
-        """PlanError where the parts at a place need more than it has."""
+        """PlanError where the parts at a place need more than it, or its GPU, has."""
+        on_gpu = [(share, share.place.gpu) for share in self.shares if isinstance(share.place.gpu, Gpu) and share.backend == "cuda"]
+        for gpu in {gpu.uuid: gpu for _, gpu in on_gpu}.values():
+            here = [share for share, other in on_gpu if other.uuid == gpu.uuid]
+            need = sum(share.device for share in here)
+            if need > gpu.free:
+                raise PlanError(
+                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB of GPU memory while it is built and"
+                    f" {gpu.name} has {gpu.free / GB:.2f} GB free of {gpu.memory / GB:.2f} GB;"
+                    " use more GPUs, end what else uses it, or make the network smaller"
+                )
         for place in dict.fromkeys(share.place for share in self.shares):
             here = [share for share in self.shares if share.place == place]
             need = sum(share.cost.peak for share in here)
@@ -99,8 +115,12 @@ def make_plan(
     partition: Partition | None = None,
     placement: Placement | None = None,
     alone: bool = False,
+    backend: str = "cpu",
 ) -> Plan:
-    """Cuts the network into n parts and gives each a place, to which it may be `alone`; PlanError where that cannot be."""
+    """Cuts the network into n parts and gives each a place, to which it may be `alone`; PlanError where that cannot be.
+
+    `backend`: "cpu", "cuda" (PlanError where a place has no GPU), or "auto": the GPU where there is one.
+    """
     if not 1 <= n <= spec.size:
         raise PlanError(f"parts={n}: there must be at least 1 and at most as many parts as neurons ({spec.size})")
     layout = tidy(spec, (partition or balanced)(spec, n), n)
@@ -112,9 +132,22 @@ def make_plan(
     shares = []
     for rank, (slices, index) in enumerate(zip(layout, chosen, strict=True)):
         together = sum(1 for other in chosen if other == index)
-        each = threads or _useful(slices, max(1, places[index].threads // together))
-        shares.append(Share(rank, places[index], each, slices, named(spec, slices), cost(spec, slices, each), leaving[rank]))
+        how = computing(backend, places[index])
+        each = 1 if how == "cuda" else threads or _useful(slices, max(1, places[index].threads // together))
+        device = device_bytes(spec, slices)[1] if how == "cuda" else 0.0
+        expected = cost(spec, slices, each)
+        shares.append(Share(rank, places[index], each, slices, named(spec, slices), expected, leaving[rank], how, device))
     return Plan(tuple(shares), epoch_steps(spec.dt, crosses), spec.dt)
+
+
+def computing(backend: str, place: Place) -> str:
+    """"cpu" or "cuda"; PlanError where a GPU was asked for and there is none."""
+    if backend == "cpu" or (backend == "auto" and (isinstance(place.gpu, str) or place.gpu.simulated)):
+        return "cpu"
+    if isinstance(place.gpu, str):
+        where = "" if place.address == "here" else f" on {place.address}"
+        raise PlanError(f"backend='cuda'{where}: {place.gpu}; or use backend='cpu'")
+    return "cuda"
 
 
 def _useful(slices: Sequence[Slice], threads: int) -> int:
@@ -148,8 +181,12 @@ def _leaving(crosses: Sequence[ProjectionSpec], layout: Layout) -> list[float]:
 
 def _row(share: Share) -> tuple[str, ...]:
     limit = f" of {share.place.memory_limit / GB:.1f} GB" if share.place.memory_limit else ""
-    counts = (f"{share.cost.neurons:,}", f"{share.cost.synapses:,.0f}", _size(share.cost.bytes) + limit)
-    return (str(share.rank), share.place.address, str(share.threads), *counts, share.names)
+    memory = _size(share.cost.bytes) + limit if share.backend == "cpu" else f"{_size(share.device)} on the GPU"
+    counts = (f"{share.cost.neurons:,}", f"{share.cost.synapses:,.0f}", memory)
+    place = share.place.address
+    if share.backend == "cuda" and isinstance(share.place.gpu, Gpu):
+        place += f" ({share.place.gpu.name})"
+    return (str(share.rank), place, str(share.threads), *counts, share.names)
 
 
 def _size(count: float) -> str:

@@ -52,9 +52,9 @@ class Bundle:
 
 def tables_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float]], neurons: int, blocks: int) -> float:
     """Expected bytes of the tables, calendars and rings of a part with so many target blocks and synapses of each projection."""
-    bundles = [bundle for projection, count in counts if count > 0.0 for bundle in _bundles(spec, projection, count)]
+    bundles = bundles_of(spec, counts)
     kinds = defaultdict(list)
-    for bundle in _spread(bundles):
+    for bundle in bundles:
         kinds[bundle.kind].append(bundle)
     rows = sum(spec.populations[pre].size for pre in {b.projection.pre for b in bundles})
     return sum(_table_bytes(kind, members, rows, neurons, blocks) for kind, members in kinds.items())
@@ -62,11 +62,15 @@ def tables_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float
 
 def sorting_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float]], blocks: int, threads: int) -> float:
     """Scratch while tables are filled: every thread sorts the connections of one pre population and one kind at a time."""
-    bundles = [bundle for projection, count in counts if count > 0.0 for bundle in _bundles(spec, projection, count)]
     together: dict[tuple[Kind, int], float] = defaultdict(float)
-    for b in _spread(bundles):
+    for b in bundles_of(spec, counts):
         together[b.kind, b.projection.pre] += b.synapses * (RECORD if b.kind.bits < 32 else RECORD + 4)
     return max(together.values(), default=0.0) / blocks * min(threads, blocks)
+
+
+def bundles_of(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float]]) -> list[Bundle]:
+    """Expected synapses by the table that will hold them."""
+    return _spread([bundle for projection, count in counts if count > 0.0 for bundle in _bundles(spec, projection, count)])
 
 
 def segments(bundles: Sequence[Bundle], blocks: int) -> float:

@@ -7,6 +7,7 @@ import time
 import dask
 from distributed import Client
 
+from eventsnn.devices import Gpu, find_gpu
 from eventsnn.errors import KindError, ParameterError
 from eventsnn.scheduler.errors import PlanError
 from eventsnn.scheduler.placement import Place
@@ -23,8 +24,11 @@ def check_client(client: object) -> None:
         raise ParameterError(f"client is {client.status}; give one that is connected to its scheduler")
 
 
-def cluster_places(client: Client, parts: int | None) -> list[Place]:
-    """The workers, sorted by address; waits for `parts` of them, or for one, as long as `eventsnn.workers-timeout` allows."""
+def cluster_places(client: Client, parts: int | None, backend: str = "cpu") -> list[Place]:
+    """The workers, sorted by address; waits for `parts` of them, or for one, as long as `eventsnn.workers-timeout` allows.
+
+    Where `backend` is not "cpu", each is asked for its GPU.
+    """
     timeout = float(dask.config.get("eventsnn.workers-timeout", 30.0))
     until = time.monotonic() + timeout
     wanted = parts or 1
@@ -39,7 +43,20 @@ def cluster_places(client: Client, parts: int | None) -> list[Place]:
                 f"{'at least ' if parts is None else ''}{wanted} needed; start workers, or ask for fewer parts"
             )
         time.sleep(0.05)
+    gpus = {} if backend == "cpu" else _gpus(client, list(running), max(1.0, until - time.monotonic()))
     return [
-        Place(address, info["host"], int(info["nthreads"]), int(info["memory_limit"] or 0))
+        Place(address, info["host"], int(info["nthreads"]), int(info["memory_limit"] or 0), gpus.get(address, "not looked for"))
         for address, info in sorted(running.items())
     ]
+
+
+def _gpus(client: Client, workers: list[str], timeout: float) -> dict[str, Gpu | str]:
+    """The GPU of each worker, or why it has none."""
+    asked = {w: client.submit(find_gpu, workers=[w], allow_other_workers=False, pure=False) for w in workers}
+    found: dict[str, Gpu | str] = {}
+    for worker, future in asked.items():
+        try:
+            found[worker] = future.result(timeout=timeout)
+        except Exception as error:
+            found[worker] = f"it could not say whether it has a GPU ({type(error).__name__}: {error})"
+    return found

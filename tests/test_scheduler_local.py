@@ -132,8 +132,8 @@ def test_what_a_part_needs_of_given_edges_gives_the_same_run(monkeypatch: pytest
     whole_net = net()
     built = eventsnn.part.Part.__init__
 
-    def restricted(self: Any, spec: Any, layout: Any, rank: int, threads: int) -> None:
-        built(self, restrict(spec, layout, rank), layout, rank, threads)
+    def restricted(self: Any, spec: Any, layout: Any, rank: int, threads: int, backend: str) -> None:
+        built(self, restrict(spec, layout, rank), layout, rank, threads, backend)
 
     runs = []
     for patched in (False, True):

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu.block import Block
-from eventsnn.backends.cpu.connect import Draws, buffers, list_connections
+from eventsnn.backends.cpu.connect import DRAW, LIST, Draws, drawing
 from eventsnn.backends.cpu.neurons import Member
+from eventsnn.backends.cpu.operation import Operation
 from eventsnn.fixed_point import stored_exponent
 from eventsnn.spec import Equations, NetworkSpec
 
@@ -76,7 +77,8 @@ def connections(blocks: Sequence[Block], spec: NetworkSpec, projection: int) -> 
 
 def _listed(d: Draws, scale: float, dt: float) -> list[npt.NDArray[Any]]:
     pre, post, delay, weight = (np.empty(int(d.degrees.sum()), np.int64) for _ in range(4))
-    list_connections(d, buffers(d), pre, post, delay, weight)
+    operation, scratch = drawing(d)
+    Operation(LIST, DRAW.address, operation.row, len(d.posts), d.posts, *scratch, len(pre), pre, post, delay, weight).run()
     return [pre, post, weight * scale, np.round(delay * dt, 10)]
 
 

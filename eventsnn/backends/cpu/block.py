@@ -11,7 +11,6 @@ import numpy.typing as npt
 from eventsnn.backends.cpu import delivery, drive
 from eventsnn.backends.cpu.connect import ANY, Draws
 from eventsnn.backends.cpu.emission import EMIT, SAMPLE
-from eventsnn.backends.cpu.engine import run_program
 from eventsnn.backends.cpu.memory import release
 from eventsnn.backends.cpu.neurons import Member, Neurons
 from eventsnn.backends.cpu.operation import Operation, Program
@@ -146,15 +145,13 @@ class Block:
 
         Spikes not yet pushed are pushed; calendars and rings are left empty.
         """
-        pushes = self.push_program()
-        run_program(pushes.rows, lists.ctypes.data)
+        self.push_program().run(lists.ctypes.data)
         size = max([p.size for p in self.pending] + [len(r) for r in self.carried.values()], default=1)
         keys = {(t.kind.receptor, t.kind.wide) for t in self.tables} | set(self.carried)
         rings = {k: np.zeros((size, self.neurons.n), np.int64 if k[1] else np.int32) for k in keys}
         for step in range(now + 1, now + size + 1):
             totals = {k: ring[step % size] for k, ring in rings.items()}
-            due = Program(self._deliveries(totals))
-            run_program(due.rows, step)
+            Program(self._deliveries(totals)).run(step)
         return rings
 
     def _deliveries(self, totals: dict[tuple[int, bool], npt.NDArray[Any]]) -> list[Operation]:

@@ -6,17 +6,19 @@ delay and the weight. What needs more than that (distinct sources, composite dis
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from eventsnn.backends.cpu.intrinsics import call, clamp, item, view, words
+from eventsnn.backends.cpu.operation import Code, Operation
 from eventsnn.backends.cpu.philox import below, philox, quantile
 from eventsnn.spec import SIDE, Drawn, Fixed, Value
 
 RANDOM, ALL, SAME, LISTED = range(4)
 ANY, POSITIVE, NEGATIVE = range(3)
+ZERO = np.uint32(0)
 
 
 Table = npt.NDArray[np.float64]
@@ -66,112 +68,138 @@ class Draws(NamedTuple):
     limit: float
 
 
-@njit(nogil=True, inline="always")
-def _draw_target(d, i, sources, delay_words, weight_words):
-    """Sources (positions in the pre subset's population) and random words of target i; returns their number."""
-    degree = d.degrees[i]
-    post = np.uint32(d.posts[i])
-    k0 = np.uint32(d.k0)
-    k1 = np.uint32(d.k1)
-    own = d.selves[i]
-    n = d.n - 1 if (own >= 0 and d.rule != SAME) else d.n
+def drawing(d: Draws, values: bool = True) -> tuple[Operation, tuple[int | npt.NDArray[np.int64], ...]]:
+    """The operation that draws the connections of target number x, and where: most connections of one, sources, delays, weights.
+
+    It returns their number. Sources are positions in the pre population, delays are in steps, weights as they are stored. A
+    connection of the other sign gets the delay 0. Without `values` only sources are drawn, and every delay is 1.
+    """
+    most = int(d.degrees.max(initial=0))
+    scratch = (np.empty(most, np.int64), np.ones(most, np.int64), np.empty(most, np.int64))
+    sources = (d.rule, d.n, d.start, len(d.ids), d.ids, d.posts, d.selves, d.degrees, d.offsets, d.listed, d.k0, d.k1)
+    numbers = (d.delay, d.longest, d.weight, len(d.given), d.given, len(d.given_delays), d.given_delays)
+    stored = (d.sign, d.magnitude, np.array([d.scale, d.limit]), values)
+    random = (np.empty(most, np.uint32), np.empty(most, np.uint32))
+    return Operation(DRAW, *sources, *numbers, *stored, *random, *scratch), (most, *scratch)
+
+
+def draw(args, i):
+    """Draw the connections of target i. Arguments: see drawing()."""
+    row = words(args, 28)
+    rule, n, start, n_ids, ids, posts, selves, degrees, offsets, listed = row[:10]
+    k0, k1, delay, longest, weight, has_given, all_given, has_delays, all_delays = row[10:19]
+    sign, magnitude, stored, values, delay_bits, weight_bits, sources_at, delays_at, weights_at = row[19:]
+    post = np.uint32(item(posts, i, np.int64))
+    own = item(selves, i, np.int64)
+    degree = item(degrees, i, np.int64)
+    offset = item(offsets, i, np.int64)
+    key = np.uint32(k0), np.uint32(k1)
+    delay_words = view(delay_bits, degree, np.uint32)
+    weight_words = view(weight_bits, degree, np.uint32)
+    sources = view(sources_at, degree, np.int64)
+    without = own >= 0 and rule != SAME
+    among = n - 1 if without else n
     for k in range(degree):
-        a, b, c, _ = philox(post, np.uint32(k), np.uint32(0), np.uint32(0), k0, k1)
-        sources[k] = below(a, n)
-        delay_words[k] = b
-        weight_words[k] = c
-    if d.rule == RANDOM and own < 0 and d.ids.size + d.start == 0:
+        four = philox(post, np.uint32(k), ZERO, ZERO, key[0], key[1])
+        sources[k] = below(four[0], among)
+        delay_words[k] = four[1]
+        weight_words[k] = four[2]
+    if rule != RANDOM or own >= 0 or n_ids + start != 0:
+        skip = own if without else n
+        for k in range(degree):
+            s = sources[k]
+            if rule == ALL:
+                s = k
+            elif rule == SAME:
+                s = own
+            elif rule == LISTED:
+                s = item(listed, offset + k, np.int64)
+            s += s >= skip
+            sources[k] = item(ids, s, np.int64) if n_ids else s + start
+    if values == 0:
         return degree
-    skip = own if (own >= 0 and d.rule != SAME) else n
+    signed, positive = sign != ANY, sign == POSITIVE
+    given = all_given + 8 * offset
+    given_delays = all_delays + 8 * offset
+    scale, limit = item(stored, 0, np.float64), item(stored, 1, np.float64)
+    delays = view(delays_at, degree, np.int64)
+    weights = view(weights_at, degree, np.int64)
     for k in range(degree):
-        s = sources[k]
-        if d.rule == ALL:
-            s = k
-        elif d.rule == SAME:
-            s = own
-        elif d.rule == LISTED:
-            s = d.listed[d.offsets[i] + k]
-        s += s >= skip
-        sources[k] = d.ids[s] if d.ids.size else s + d.start
+        x = quantile(delay, delay_words[k])
+        y = quantile(weight, weight_words[k])
+        if has_delays:
+            x = item(given_delays, k, np.float64)
+        if has_given:
+            y = item(given, k, np.float64)
+        other = signed & ((y >= 0.0) != positive)
+        delays[k] = 0 if other else clamp(np.int64(x + 0.5), 1, longest)
+        weights[k] = round(clamp((abs(y) if magnitude else y) * scale, -limit, limit))
     return degree
 
 
-@njit(nogil=True, inline="always")
-def _draw_values(d, i, n, delay_words, weight_words, values, delays, weights):
-    """Delays in steps and stored weights of the n connections of target i. A connection of the wrong sign gets the delay 0."""
-    for k in range(n):
-        delays[k] = min(max(np.int64(np.floor(quantile(d.delay, delay_words[k]) + 0.5)), 1), d.longest)
-    for k in range(n):
-        values[k] = quantile(d.weight, weight_words[k])
-    if d.given.size + d.given_delays.size:
-        for k in range(n):
-            if d.given_delays.size:
-                delays[k] = min(max(np.int64(np.floor(d.given_delays[d.offsets[i] + k] + 0.5)), 1), d.longest)
-            if d.given.size:
-                values[k] = d.given[d.offsets[i] + k]
-    if d.sign != ANY or d.magnitude:
-        for k in range(n):
-            if d.sign != ANY and (values[k] >= 0.0) != (d.sign == POSITIVE):
-                delays[k] = 0
-            if d.magnitude:
-                values[k] = abs(values[k])
-    for k in range(n):
-        weights[k] = np.int64(min(max(np.rint(values[k] * d.scale), -d.limit), d.limit))
+DRAW = Code(draw)
 
 
-def buffers(d: Draws) -> tuple[Any, ...]:
-    """Scratch of one builder: (sources, delay words, weight words, values, delays, weights)."""
-    most = int(d.degrees.max(initial=0))
-    i8, u4 = np.int64, np.uint32
-    return (np.empty(most, i8), np.empty(most, u4), np.empty(most, u4), np.empty(most), np.empty(most, i8), np.empty(most, i8))
-
-
-@njit(nogil=True, cache=True)
-def scatter_to_chunks(d, scratch, bits, horizon, cursor, records, wide):
+def scatter(args, _):
     """A record (source in chunk, delay) << 32 | target << 16 | weight per connection, at the cursor of its chunk.
 
-    A chunk is 2**bits sources. Weights wider than 16 bits go to `wide` (empty otherwise). With no room for records the cursors
-    only count: the first pass.
+    Arguments: DRAW, its arguments, number of targets, their places, most connections of one, sources, delays, weights, bits,
+    horizon; cursors, records and weights wider than 16 bits, each after its number. A chunk is 2**bits sources. With no room for
+    records the cursors only count; where there is none for wide weights, records hold them.
     """
-    sources, dw, ww, values, delays, weights = scratch
-    low = np.int64((1 << bits) - 1)
-    counting = records.size == 0
-    for i in range(d.posts.size):
-        n = _draw_target(d, i, sources, dw, ww)
-        if counting and d.sign == ANY:
-            for k in range(n):
-                cursor[sources[k] >> bits] += 1
-            continue
-        _draw_values(d, i, n, dw, ww, values, delays, weights)
-        place = np.uint64(d.places[i]) << np.uint64(16)
-        for k in range(n):
+    row = words(args, 16)
+    draw, drawn, targets, places_at, most, sources_at, delays_at, weights_at = row[:8]
+    bits, horizon, chunks, cursor_at, n_records, records_at, n_wide, wide_at = row[8:]
+    places = view(places_at, targets, np.int64)
+    sources = view(sources_at, most, np.int64)
+    delays = view(delays_at, most, np.int64)
+    weights = view(weights_at, most, np.int64)
+    cursor = view(cursor_at, chunks, np.int64)
+    records = view(records_at, n_records, np.int64)
+    wide = view(wide_at, n_wide, np.int32)
+    low = (1 << bits) - 1
+    for i in range(targets):
+        place = places[i] << 16
+        for k in range(call(draw, drawn, i)):
             if delays[k] == 0:
                 continue
             chunk = sources[k] >> bits
             at = cursor[chunk]
             cursor[chunk] = at + 1
-            if counting:
+            if n_records == 0:
                 continue
             key = (sources[k] & low) * horizon + delays[k] - 1
-            records[at] = (np.uint64(key) << np.uint64(32)) | place | np.uint64(np.uint16(weights[k]))
-            if wide.size:
+            records[at] = key << 32 | place | weights[k] & 0xFFFF
+            if n_wide:
                 wide[at] = weights[k]
+    return 0
 
 
-@njit(nogil=True, cache=True)
-def list_connections(d, scratch, sources_out, posts_out, delays_out, weights_out):
-    """Every connection in order (target, k), written to the arrays; returns their number."""
-    sources, dw, ww, values, delays, weights = scratch
+SCATTER = Code(scatter)
+
+
+def list_all(args, _):
+    """Every connection in order (target, k); returns their number.
+
+    Arguments: DRAW, its arguments, number of targets, their indices, most connections of one, sources, delays, weights; room,
+    and of all: sources, targets, delays, weights.
+    """
+    draw, drawn, targets, posts, _, sources, steps, stored, room, pre_at, post_at, delays_at, weights_at = words(args, 13)
+    pre = view(pre_at, room, np.int64)
+    post = view(post_at, room, np.int64)
+    delays = view(delays_at, room, np.int64)
+    weights = view(weights_at, room, np.int64)
     at = 0
-    for i in range(d.posts.size):
-        n = _draw_target(d, i, sources, dw, ww)
-        _draw_values(d, i, n, dw, ww, values, delays, weights)
-        for k in range(n):
-            if delays[k] == 0:
+    for i in range(targets):
+        for k in range(call(draw, drawn, i)):
+            if item(steps, k, np.int64) == 0:
                 continue
-            sources_out[at] = sources[k]
-            posts_out[at] = d.posts[i]
-            delays_out[at] = delays[k]
-            weights_out[at] = weights[k]
+            pre[at] = item(sources, k, np.int64)
+            post[at] = item(posts, i, np.int64)
+            delays[at] = item(steps, k, np.int64)
+            weights[at] = item(stored, k, np.int64)
             at += 1
     return at
+
+
+LIST = Code(list_all)

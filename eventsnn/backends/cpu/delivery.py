@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from eventsnn.backends.cpu.intrinsics import prefetch, view
-from eventsnn.backends.cpu.memory import COUNT, OUT_OF_MEMORY, add, items
+from eventsnn.backends.cpu.intrinsics import item, prefetch, view, words
+from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, ROW, add
 from eventsnn.backends.cpu.operation import Code
 
 AHEAD = 8
@@ -19,26 +19,23 @@ LINE32 = 16
 LINE64 = 8
 FAR, NEAR = 6, 3
 """Spikes ahead whose row pointer, and whose segments, are asked for."""
-S32 = np.uint64(32)
 S16 = np.uint32(16)
-LOW = np.uint64(0xFFFFFFFF)
+LOW = 0xFFFFFFFF
 
 
 def push_segments(args, producers):
     """Move the segments of every spike of the producers into the calendar. Arguments: see PUSH_SEGMENTS."""
-    a = view(args, 8, np.int64)
+    a = words(args, 8)
     n_sources, n_rows, n_segments, mask = a[0], a[1], a[2], a[3]
     row_of = view(a[4], n_sources, np.int32)
     first = view(a[5], n_rows + 1, np.int64)
-    starts = view(a[6], n_segments + 1, np.uint64)
-    calendar = view(a[7], (mask + 1, 3), np.int64)
-    head = view(producers, 3, np.int64)
-    lists = view(producers, (head[COUNT] + 1, 3), np.int64)
-    for p in range(1, head[COUNT] + 1):
-        n = lists[p, COUNT]
+    starts = view(a[6], n_segments + 1, np.int64)
+    calendar = a[7]
+    for p in range(1, item(producers, COUNT, np.int64) + 1):
+        n = item(producers + ROW * p, COUNT, np.int64)
         if n == 0:
             continue
-        spikes = items(lists[p])
+        spikes = view(item(producers + ROW * p, ADDRESS, np.int64), n, np.int64)
         for i in range(n + FAR):
             if i < n:
                 far = row_of[spikes[i] & LOW]
@@ -54,16 +51,13 @@ def push_segments(args, producers):
             row = row_of[spikes[i - FAR] & LOW]
             if row < 0:
                 continue
-            step = np.int64(spikes[i - FAR] >> S32)
-            begin, end = first[row], first[row + 1]
-            if begin == end:
-                continue
-            start = starts[begin] >> S32
-            for e in range(begin, end):
-                stop = starts[e + 1] >> S32
-                if not add(calendar[(step + np.int64(starts[e] & LOW)) & mask], (start << S32) | (stop - start)):
+            step = spikes[i - FAR] >> 32
+            for e in range(first[row], first[row + 1]):
+                start = starts[e] >> 32 & LOW
+                length = (starts[e + 1] >> 32 & LOW) - start
+                due = (step + (starts[e] & LOW)) & mask
+                if not add(calendar + ROW * due, start << 32 | length):
                     return OUT_OF_MEMORY
-                start = stop
     return 0
 
 
@@ -72,8 +66,8 @@ def _deliver(accumulator, bits):
     line = LINE16 if bits == 0 else LINE32
 
     def deliver(args, step):
-        a = view(args, 7, np.int64)
-        slot = view(a[0], (a[1] + 1, 3), np.int64)[step & a[1]]
+        a = words(args, 7)
+        slot = view(a[0] + ROW * (step & a[1]), 3, np.int64)
         n = slot[COUNT]
         if n == 0:
             return 0
@@ -82,19 +76,19 @@ def _deliver(accumulator, bits):
         total = view(a[4], 65536, accumulator)
         value = accumulator(a[5])
         weights = view(a[6], a[3], np.int32)
-        due = items(slot)
+        due = view(slot[ADDRESS], n, np.int64)
         for k in range(n):
             if k + AHEAD < n:
-                start = np.int64(due[k + AHEAD] >> S32)
-                for o in range(0, np.int64(due[k + AHEAD] & LOW), line):
+                start = due[k + AHEAD] >> 32 & LOW
+                for o in range(0, due[k + AHEAD] & LOW, line):
                     if bits == 16:
                         prefetch(packed, start + o)
                     else:
                         prefetch(targets, start + o)
                     if bits == 32:
                         prefetch(weights, start + o)
-            start = np.int64(due[k] >> S32)
-            for j in range(start, start + np.int64(due[k] & LOW)):
+            start = due[k] >> 32 & LOW
+            for j in range(start, start + (due[k] & LOW)):
                 if bits == 16:
                     x = packed[j]
                     total[x >> S16] += accumulator(np.int16(x)) << value
@@ -110,7 +104,7 @@ def _deliver(accumulator, bits):
 
 def _push_rows(accumulator):
     def push(args, producers):
-        a = view(args, 12, np.int64)
+        a = words(args, 12)
         n_sources, n_rows, n_synapses, mask, n, shift = a[0], a[1], a[2], a[3], a[9], accumulator(a[10])
         row_of = view(a[4], n_sources, np.int32)
         first = view(a[5], n_rows + 1, np.int64)
@@ -118,15 +112,14 @@ def _push_rows(accumulator):
         weights = view(a[7], n_synapses, np.int32)
         delays = view(a[8], n_synapses, np.uint16)
         ring = view(a[11], (mask + 1, n), accumulator)
-        head = view(producers, 3, np.int64)
-        lists = view(producers, (head[COUNT] + 1, 3), np.int64)
-        for p in range(1, head[COUNT] + 1):
-            spikes = items(lists[p])
-            for i in range(lists[p, COUNT]):
+        for p in range(1, item(producers, COUNT, np.int64) + 1):
+            n_spikes = item(producers + ROW * p, COUNT, np.int64)
+            spikes = view(item(producers + ROW * p, ADDRESS, np.int64), n_spikes, np.int64)
+            for i in range(n_spikes):
                 row = row_of[spikes[i] & LOW]
                 if row < 0:
                     continue
-                step = np.int64(spikes[i] >> S32)
+                step = spikes[i] >> 32
                 for j in range(first[row], first[row + 1]):
                     ring[(step + np.int64(delays[j])) & mask, targets[j]] += accumulator(weights[j]) << shift
         return 0
@@ -136,7 +129,7 @@ def _push_rows(accumulator):
 
 def _drain_ring(accumulator):
     def drain(args, step):
-        a = view(args, 4, np.int64)
+        a = words(args, 4)
         row = view(a[0], (a[1] + 1, a[2]), accumulator)[step & a[1]]
         total = view(a[3], a[2], accumulator)
         for i in range(a[2]):

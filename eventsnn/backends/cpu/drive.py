@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from eventsnn.backends.cpu.intrinsics import view
+from eventsnn.backends.cpu.intrinsics import item, view, words
 from eventsnn.backends.cpu.operation import Code
 from eventsnn.backends.cpu.philox import philox
+
+ZERO = np.uint32(0)
 
 
 def _draw_table(size):
     """Counts of four steps for neighbours of one rate, by `size` thresholds held in registers."""
 
     def draw(args, step):
-        a = view(args, 9, np.int64)
-        clock = view(a[8], 1, np.int64)
-        if (step & 3) != 0 and step != clock[0]:
+        a = words(args, 9)
+        if (step & 3) != 0 and step != item(a[8], 0, np.int64):
             return 0
         n = a[0]
         first = np.uint32(a[1])
@@ -28,24 +29,29 @@ def _draw_table(size):
         k0 = np.uint32(a[5])
         k1 = np.uint32(a[6])
         quad = np.uint32(step >> 2)
-        counts = view(a[7], (4, n), np.uint16)
-        r0, r1, r2, r3 = counts[0], counts[1], counts[2], counts[3]
+        r0 = view(a[7], n, np.uint16)
+        r1 = view(a[7] + 2 * n, n, np.uint16)
+        r2 = view(a[7] + 4 * n, n, np.uint16)
+        r3 = view(a[7] + 6 * n, n, np.uint16)
         for part in range(a[4]):
             for i in range(n):
-                w0, w1, w2, w3 = philox(np.uint32(first + np.uint32(i)), quad, np.uint32(part), np.uint32(0), k0, k1)
-                n0 = np.uint32(0)
-                n1 = np.uint32(0)
-                n2 = np.uint32(0)
-                n3 = np.uint32(0)
+                w0, w1, w2, w3 = philox(np.uint32(first + np.uint32(i)), quad, np.uint32(part), ZERO, k0, k1)
+                n0 = n1 = n2 = n3 = ZERO
                 for k in range(size):
-                    n0 += np.uint32(w0 > t[k])
-                    n1 += np.uint32(w1 > t[k])
-                    n2 += np.uint32(w2 > t[k])
-                    n3 += np.uint32(w3 > t[k])
-                r0[i] = n0 if part == 0 else r0[i] + n0
-                r1[i] = n1 if part == 0 else r1[i] + n1
-                r2[i] = n2 if part == 0 else r2[i] + n2
-                r3[i] = n3 if part == 0 else r3[i] + n3
+                    most = t[k]
+                    n0 += np.uint32(w0 > most)
+                    n1 += np.uint32(w1 > most)
+                    n2 += np.uint32(w2 > most)
+                    n3 += np.uint32(w3 > most)
+                if part:
+                    n0 += r0[i]
+                    n1 += r1[i]
+                    n2 += r2[i]
+                    n3 += r3[i]
+                r0[i] = n0
+                r1[i] = n1
+                r2[i] = n2
+                r3[i] = n3
         return 0
 
     return draw
@@ -56,10 +62,9 @@ def draw_each(args, step):
 
     Arguments: n, ids, means of one part, exp(-mean) of one part, parts, key, counts, clock. Inversion by sequential search.
     """
-    a = view(args, 9, np.int64)
+    a = words(args, 9)
     n = a[0]
-    clock = view(a[8], 1, np.int64)
-    if (step & 3) != 0 and step != clock[0]:
+    if (step & 3) != 0 and step != item(a[8], 0, np.int64):
         return 0
     ids = view(a[1], n, np.uint32)
     means = view(a[2], n, np.float64)
@@ -67,14 +72,13 @@ def draw_each(args, step):
     parts = view(a[4], n, np.int64)
     k0, k1 = np.uint32(a[5]), np.uint32(a[6])
     counts = view(a[7], (4, n), np.uint16)
-    words = np.empty(4, np.uint32)
     for i in range(n):
         for q in range(4):
             counts[q, i] = 0
         for part in range(parts[i]):
-            words[0], words[1], words[2], words[3] = philox(ids[i], np.uint32(step >> 2), np.uint32(part), np.uint32(0), k0, k1)
+            four = philox(ids[i], np.uint32(step >> 2), np.uint32(part), np.uint32(0), k0, k1)
             for q in range(4):
-                u = (np.float64(words[q]) + 0.5) * (1.0 / 4294967296.0)
+                u = (np.float64(four[q]) + 0.5) * (1.0 / 4294967296.0)
                 p = zeros[i]
                 cdf = p
                 m = 0
@@ -88,8 +92,8 @@ def draw_each(args, step):
 
 def _add_counts(accumulator):
     def add(args, step):
-        a = view(args, 4, np.int64)
-        counts = view(a[1], (4, a[0]), np.uint16)[step & 3]
+        a = words(args, 4)
+        counts = view(a[1] + 2 * a[0] * (step & 3), a[0], np.uint16)
         total = view(a[2], a[0], accumulator)
         weight = accumulator(a[3])
         for i in range(a[0]):
@@ -101,8 +105,8 @@ def _add_counts(accumulator):
 
 def _add_counts_at(accumulator):
     def add(args, step):
-        a = view(args, 7, np.int64)
-        counts = view(a[1], (4, a[5]), np.uint16)[step & 3]
+        a = words(args, 7)
+        counts = view(a[1] + 2 * a[5] * (step & 3), a[5], np.uint16)
         total = view(a[2], 65536, accumulator)
         weight = accumulator(a[3])
         where = view(a[4], a[0], np.int64)
@@ -116,8 +120,8 @@ def _add_counts_at(accumulator):
 
 def emit_counts(args, step):
     """Spikes of Poisson neurons. Arguments: n, counts, flags."""
-    a = view(args, 3, np.int64)
-    counts = view(a[1], (4, a[0]), np.uint16)[step & 3]
+    a = words(args, 3)
+    counts = view(a[1] + 2 * a[0] * (step & 3), a[0], np.uint16)
     flags = view(a[2], a[0], np.uint8)
     for i in range(a[0]):
         flags[i] = min(255, counts[i])
@@ -129,7 +133,7 @@ def emit_given(args, step):
 
     Arguments: cursor, n, steps (ascending), positions, flags, most.
     """
-    a = view(args, 6, np.int64)
+    a = words(args, 6)
     cursor = view(a[0], 1, np.int64)
     steps = view(a[2], a[1], np.int64)
     where = view(a[3], a[1], np.int64)
@@ -145,7 +149,7 @@ def emit_given(args, step):
 
 def relay(args, step):
     """A parrot emits what arrived. Arguments: n, accumulator (int32), flags."""
-    a = view(args, 3, np.int64)
+    a = words(args, 3)
     total = view(a[1], a[0], np.int32)
     flags = view(a[2], a[0], np.uint8)
     for i in range(a[0]):
@@ -156,7 +160,7 @@ def relay(args, step):
 
 def _clear_current(real):
     def clear(args, step):
-        a = view(args, 2, np.int64)
+        a = words(args, 2)
         current = view(a[1], a[0], real)
         for i in range(a[0]):
             current[i] = 0
@@ -167,7 +171,7 @@ def _clear_current(real):
 
 def _add_current(real):
     def add(args, step):
-        a = view(args, 7, np.int64)
+        a = words(args, 7)
         n, stride = a[0], a[5]
         steps = view(a[1], a[2], np.int64)
         values = view(a[3], a[2] * max(1, n * stride), np.float64)
@@ -185,7 +189,7 @@ def _add_current(real):
 
 DRAW_TABLE = {size: Code(_draw_table(size)) for size in (8, 12, 16, 20, 24, 32, 40)}
 """By thresholds in registers: (n, first id, thresholds, their number, parts, key, key, counts, clock)"""
-DRAW_EACH = Code(draw_each, error_model="numpy")
+DRAW_EACH = Code(draw_each)
 ADD_COUNTS = {False: Code(_add_counts(np.int32)), True: Code(_add_counts(np.int64))}
 """By width of the accumulator: (n, counts, accumulator, weight)"""
 ADD_COUNTS_AT = {False: Code(_add_counts_at(np.int32)), True: Code(_add_counts_at(np.int64))}

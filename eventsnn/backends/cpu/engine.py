@@ -8,37 +8,25 @@ the first step in which it can be due.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from eventsnn.backends.cpu.intrinsics import atomic_add, call, sched_yield, view
+from eventsnn.backends.cpu.intrinsics import atomic_add, call, clamp, helper, sched_yield, view, words
 from eventsnn.backends.cpu.memory import COUNT
-from eventsnn.backends.cpu.operation import Code
+from eventsnn.backends.cpu.operation import Code, run_rows
 
 STEP, UNTIL, THREADS, EPOCH, CROSS, BARRIER, STATUS, PARITY, REACHED, NEXT_PARITY, SIZE = range(11)
 """Fields of the control array that the threads of a part share."""
 SPIN = 2000
 
 
-@njit(nogil=True)
-def _meet(control, passed):
-    """Wait until every thread has come: spin for some microseconds, then yield."""
-    goal = (passed + 1) * control[THREADS]
-    atomic_add(control, BARRIER, 1)
+@helper
+def _meet(barrier, goal):
+    """Wait until the count at `barrier` is `goal`, when every thread has come: spin for some microseconds, then yield."""
+    atomic_add(barrier, 1)
     tries = 0
-    while atomic_add(control, BARRIER, 0) < goal:
+    while atomic_add(barrier, 0) < goal:
         tries += 1
         if tries > SPIN:
             sched_yield()
-    return passed + 1
-
-
-@njit(nogil=True)
-def _run(rows, x):
-    """Call every operation of a program."""
-    status = 0
-    for k in range(rows.shape[0]):
-        status |= call(rows[k, 0], rows[k, 1], x)
-    return status
 
 
 def advance(args, thread):
@@ -48,54 +36,56 @@ def advance(args, thread):
     operations; parities and totals of spikes, by block; producers (2, 1 + blocks + 1, 3): by parity, [0, 0, number of lists], the
     spike list of each block, that of the peers; function, arguments and state of the operation that exchanges spikes, or zeros.
     """
-    a = view(args, 9, np.int64)
-    blocks = a[1]
-    control = view(a[0], SIZE, np.int64)
-    programs = view(a[2], (blocks, 4), np.int64)
-    parities = view(a[3], blocks, np.int64)
-    totals = view(a[4], blocks, np.int64)
-    producers = view(a[5], (2, blocks + 2, 3), np.int64)
-    threads = control[THREADS]
-    passed = control[BARRIER] // threads
-    read = control[PARITY]
-    step = control[STEP]
-    until = control[UNTIL]
-    peers = a[6] != 0
-    remote = blocks + 1
+    control_at, blocks, programs, parities_at, totals_at, producers, exchange, exchanged, state_at = words(args, 9)
+    control = view(control_at, SIZE, np.int64)
+    given = words(control_at, SIZE)
+    barrier = control_at + 8 * BARRIER
+    parities = view(parities_at, blocks, np.int64)
+    totals = view(totals_at, blocks, np.int64)
+    lists = 3 * (blocks + 2)
+    counts = view(producers + 8 * COUNT, 2 * lists, np.int64)
+    threads = given[THREADS]
+    met = given[BARRIER] // threads * threads
+    read = given[PARITY]
+    step = given[STEP]
+    until = given[UNTIL]
+    peers = exchange != 0
     crossed = step
     while step < until:
-        end = min(step + control[EPOCH], until)
-        if peers:
-            end = min(end, crossed + control[CROSS])
+        crossing = crossed + given[CROSS] if peers else until
+        end = clamp(clamp(step + given[EPOCH], step, until), step, crossing)
         write = 1 - read
+        first = lists * write + 3
         status = 0
         if thread == 0:
-            producers[write, remote, COUNT] = 0
+            counts[first + 3 * blocks] = 0
         for b in range(thread, blocks, threads):
             parities[b] = write
-            producers[write, 1 + b, COUNT] = 0
-            status |= _run(view(programs[b, 0], (programs[b, 1], 2), np.int64), np.int64(producers[read].ctypes.data))
-            rows = view(programs[b, 2], (programs[b, 3], 2), np.int64)
+            counts[first + 3 * b] = 0
+            program = words(programs + 32 * b, 4)
+            status |= run_rows(program[0], program[1], producers + 8 * lists * read)
             for s in range(step, end):
-                status |= _run(rows, s + 1)
-            totals[b] += producers[write, 1 + b, COUNT]
+                status |= run_rows(program[2], program[3], s + 1)
+            totals[b] += counts[first + 3 * b]
         if status != 0:
             control[STATUS] = status
         if threads > 1:
-            passed = _meet(control, passed)
+            met += threads
+            _meet(barrier, met)
         if peers:
-            last = end == until or end == crossed + control[CROSS]
+            last = end in (until, crossing)
             if thread == 0 and control[STATUS] == 0:
-                state = view(a[8], 3, np.int64)
+                state = view(state_at, 3, np.int64)
                 state[1] = last
                 state[2] = end
-                status = call(a[6], a[7], np.int64(producers[write].ctypes.data))
+                status = call(exchange, exchanged, producers + 8 * lists * write)
                 if status != 0:
                     control[STATUS] = status
             if last:
                 crossed = end
             if threads > 1:
-                passed = _meet(control, passed)
+                met += threads
+                _meet(barrier, met)
         if control[STATUS] != 0:
             break
         step = end
@@ -107,9 +97,3 @@ def advance(args, thread):
 
 
 ADVANCE = Code(advance)
-
-
-@njit(nogil=True, cache=True)
-def run_program(rows, x):
-    """Call every operation of a program once; for what happens between runs."""
-    return _run(rows, x)

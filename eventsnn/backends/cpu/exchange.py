@@ -10,10 +10,10 @@ import sys
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, types
+from numba import types
 
-from eventsnn.backends.cpu.intrinsics import sched_yield, view
-from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, append, contents, items, release, reserve
+from eventsnn.backends.cpu.intrinsics import address, helper, item, sched_yield, view, words
+from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, add, append, contents, release, reserve
 from eventsnn.backends.cpu.operation import Code, Operation
 
 HEADER = 4
@@ -45,13 +45,13 @@ _NOW = (0x80 | 0x80000) if sys.platform == "darwin" else (0x40 | 0x4000)
 """MSG_DONTWAIT | MSG_NOSIGNAL"""
 
 
-@njit(nogil=True)
+@helper
 def _would_block():
     code = view(_errno(), 1, np.int32)[0]
     return code in (_AGAIN, _INTERRUPTED)
 
 
-@njit(nogil=True)
+@helper
 def _send_some(fd, row, sent):
     """Bytes sent of a list from offset `sent`, 0 when the socket is full, -1 when it is lost."""
     n = _send(fd, row[ADDRESS] + sent, np.uint64(8 * row[COUNT] - sent), np.int32(_NOW))
@@ -60,7 +60,7 @@ def _send_some(fd, row, sent):
     return n
 
 
-@njit(nogil=True)
+@helper
 def _receive_some(fd, row, have, need):
     n = _recv(fd, row[ADDRESS] + have, np.uint64(need - have), np.int32(_NOW))
     if n == 0:
@@ -70,47 +70,47 @@ def _receive_some(fd, row, have, need):
     return n
 
 
-@njit(nogil=True)
+@helper
 def _check(row, generation, step):
     """Bytes of the whole packet whose header has arrived, or minus the reason it is refused."""
-    words = items(row)
-    if words[0] != np.uint64(MAGIC | generation) or words[1] != np.uint64(step) or words[2] > np.uint64(LONGEST):
+    head = view(row[ADDRESS], HEADER, np.uint64)
+    if head[0] != np.uint64(MAGIC | generation) or head[1] != np.uint64(step) or head[2] > np.uint64(LONGEST):
         return -LOST_GARBLED
-    n = np.int64(words[2])
+    n = np.int64(head[2])
     row[COUNT] = 0
-    if not reserve(row, HEADER + n):
+    if not reserve(address(row), HEADER + n):
         return -LOST_MEMORY
     return 8 * (HEADER + n)
 
 
-@njit(nogil=True)
+@helper
 def _unpack(row, remote):
     """Append the items of a whole packet."""
-    words = items(row)
-    n = np.int64(words[2])
-    if not reserve(remote, n):
+    n = np.int64(view(row[ADDRESS], HEADER, np.uint64)[2])
+    if not reserve(address(remote), n):
         return False
-    into = items(remote)
     at = remote[COUNT]
+    into = view(remote[ADDRESS], at + n, np.uint64)
+    packet = view(row[ADDRESS], HEADER + n, np.uint64)
     for k in range(n):
-        into[at + k] = words[HEADER + k]
+        into[at + k] = packet[HEADER + k]
     remote[COUNT] = at + n
     return True
 
 
-@njit(nogil=True)
+@helper
 def _prepare(progress, receiving):
     for i in range(progress.shape[0]):
         progress[i, SENT] = 0
         progress[i, HAVE] = 0
         progress[i, NEED] = 8 * HEADER
         receiving[i, COUNT] = 0
-        if not reserve(receiving[i], HEADER):
+        if not reserve(address(receiving[i]), HEADER):
             return i
     return -1
 
 
-@njit(nogil=True)
+@helper
 def _wait(fds, progress, sending, waiting, patience):
     """Until a socket is ready, or patience runs out (false)."""
     m = 0
@@ -123,7 +123,7 @@ def _wait(fds, progress, sending, waiting, patience):
     return _poll(waiting.ctypes.data, np.uint64(m), np.int32(patience)) != 0
 
 
-@njit(nogil=True)
+@helper
 def exchange(fds, sending, receiving, progress, waiting, remote, generation, step, patience):
     """Send sending[i] to peer i, append the items it sends to `remote`. Returns (index of the lost peer or -1, why)."""
     short = _prepare(progress, receiving)
@@ -169,47 +169,44 @@ def exchange(fds, sending, receiving, progress, waiting, remote, generation, ste
     return -1, 0
 
 
-@njit(nogil=True)
+@helper
 def _pack(lists, masks, sending):
     """Append the spikes of an epoch to the packets of the peers that have targets for them."""
     for b in range(1, lists[0, COUNT]):
-        spikes = items(lists[b])
-        for i in range(lists[b, COUNT]):
-            item = spikes[i]
-            source = np.int64(item & LOW)
+        n = lists[b, COUNT]
+        spikes = view(lists[b, ADDRESS], n, np.uint64)
+        for i in range(n):
+            source = np.int64(spikes[i] & LOW)
             for p in range(sending.shape[0]):
-                if (masks[source, p >> 6] >> np.uint64(p & 63)) & np.uint64(1):
-                    if not reserve(sending[p], 1):
-                        return False
-                    items(sending[p])[sending[p, COUNT]] = item
-                    sending[p, COUNT] += 1
+                wanted = (masks[source, p >> 6] >> np.uint64(p & 63)) & np.uint64(1)
+                if wanted and not add(address(sending[p]), spikes[i]):
+                    return False
     return True
 
 
-@njit(nogil=True)
+@helper
 def _open(sending):
     for p in range(sending.shape[0]):
         sending[p, COUNT] = 0
-        if not reserve(sending[p], HEADER):
+        if not reserve(address(sending[p]), HEADER):
             return False
         sending[p, COUNT] = HEADER
     return True
 
 
-@njit(nogil=True)
-def _now():
-    moment = np.empty(2, np.int64)
-    _clock(np.int32(1), moment.ctypes.data)
-    return moment[0] * 1000000000 + moment[1]
+@helper
+def _now(moment):
+    _clock(np.int32(1), moment)
+    return item(moment, 0, np.int64) * 1000000000 + item(moment, 1, np.int64)
 
 
 def cross(args, lists_address):
     """After an epoch: pack its spikes and, where a cross-part epoch ends, exchange them.
 
     Arguments: peers, neurons, words, masks, sending, receiving, sockets or 0, their number, progress, waiting, state (PACKED,
-    LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS).
+    LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS), a clock's two words.
     """
-    a = view(args, 11, np.int64)
+    a = words(args, 12)
     peers = a[0]
     masks = view(a[3], (a[1], a[2]), np.uint64)
     sending = view(a[4], (peers, 3), np.int64)
@@ -226,20 +223,20 @@ def cross(args, lists_address):
     if state[LAST] == 0:
         return 0
     for p in range(peers):
-        words = items(sending[p])
-        words[0] = np.uint64(MAGIC | state[GENERATION])
-        words[1] = np.uint64(state[STEP])
-        words[2] = np.uint64(sending[p, COUNT] - HEADER)
-        words[3] = np.uint64(0)
+        packet = view(sending[p, ADDRESS], HEADER, np.uint64)
+        packet[0] = np.uint64(MAGIC | state[GENERATION])
+        packet[1] = np.uint64(state[STEP])
+        packet[2] = np.uint64(sending[p, COUNT] - HEADER)
+        packet[3] = np.uint64(0)
     state[PACKED] = 0
     if fds.size == 0:
         return 0
-    began = _now()
+    began = _now(a[11])
     progress = view(a[8], (peers, 3), np.int64)
     waiting = view(a[9], (peers, 2), np.int32)
     remote = lists[head[COUNT]]
     lost, why = exchange(fds, sending, receiving, progress, waiting, remote, state[GENERATION], state[STEP], state[PATIENCE])
-    state[NANOSECONDS] += _now() - began
+    state[NANOSECONDS] += _now(a[11]) - began
     if lost >= 0:
         state[LOST] = lost
         state[WHY_LOST] = why
@@ -260,7 +257,7 @@ class Crossing:
         self.receiving = np.zeros((peers, 3), np.int64)
         self.state = np.zeros(8, np.int64)
         self.state[GENERATION], self.state[PATIENCE] = generation, int(deadline * 1000)
-        scratch = (np.zeros((peers, 3), np.int64), np.zeros((peers, 2), np.int32), self.state)
+        scratch = (np.zeros((peers, 3), np.int64), np.zeros((peers, 2), np.int32), self.state, np.zeros(2, np.int64))
         CROSS.address  # noqa: B018  compiled now, not in the run
         self.operation = Operation(CROSS, peers, *masks.shape, masks, self.sending, self.receiving, fds, len(fds), *scratch)
 
@@ -276,10 +273,10 @@ class Crossing:
         """Append the items of a packet that came another way; 0, or why it is refused."""
         if len(packet) % 8 or len(packet) < 8 * HEADER:
             return LOST_GARBLED
-        words = np.frombuffer(packet, np.uint64)
-        if words[0] != MAGIC | int(self.state[GENERATION]) or words[1] != step or words[2] != len(words) - HEADER:
+        found = np.frombuffer(packet, np.uint64)
+        if found[0] != MAGIC | int(self.state[GENERATION]) or found[1] != step or found[2] != len(found) - HEADER:
             return LOST_GARBLED
-        append(remote, words[HEADER:])
+        append(remote, found[HEADER:])
         return 0
 
     def seconds(self) -> float:

@@ -1,20 +1,55 @@
-"""What Numba has no word for on the CPU: memory by address, atomics, prefetch, calls by address, fused multiply-add, libc."""
+"""What Numba has no word for on the CPU: memory by address, atomics, prefetch, calls by address, arithmetic as written, libc.
+
+An intrinsic costs next to nothing when a kernel is compiled, a function of its own some tens of milliseconds: small things that
+many kernels use are intrinsics.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core.cgutils import unpack_tuple
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 OP_SIGNATURE = types.int64(types.int64, types.int64)
-"""Every compiled operation: (address of its int64 arguments, step or address of the producers) -> 0, or an error code."""
+"""Every compiled operation: (address of its int64 arguments, step or address of the producers) -> 0, or an error code.
 
-realloc = types.ExternalFunction("realloc", types.int64(types.int64, types.uint64))
+What is no part of a program may take and return other numbers.
+"""
+
 sched_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+helper = partial(njit, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For functions that only kernels call: no way in from Python or C is compiled."""
+
+
+@intrinsic(prefer_literal=True)
+def words(typingctx: Any, address: Any, n: Any) -> Any:
+    """The n int64 at an address, as a tuple."""
+    row = types.UniTuple(types.int64, n.literal_value)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        found = [builder.load(builder.gep(first, [ir.IntType(64)(k)])) for k in range(row.count)]
+        return context.make_tuple(builder, row, found)
+
+    return row(types.int64, n), codegen
+
+
+@intrinsic
+def item(typingctx: Any, address: Any, index: Any, dtype: Any) -> Any:
+    """Number `index` of the memory at an address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], context.get_data_type(dtype.dtype).as_pointer())
+        return builder.load(builder.gep(first, [args[1]]))
+
+    return dtype.dtype(types.int64, types.int64, dtype), codegen
 
 
 @intrinsic
@@ -63,16 +98,58 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
-def atomic_add(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
-    """array[index] += value, sequentially consistent; returns the value before."""
+def mul(typingctx: Any, a: Any, b: Any) -> Any:
+    """a * b, which is never contracted into a fused operation."""
+    real = types.float32 if a == b == types.float32 else types.float64
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        at = context.cast(builder, args[1], signature.args[1], types.intp)
-        plus = context.cast(builder, args[2], signature.args[2], signature.args[0].dtype)
-        return builder.atomic_rmw("add", builder.gep(data, [at]), plus, "seq_cst")
+        return builder.fmul(*args)
 
-    return array.dtype(array, index, value), codegen
+    return real(real, real), codegen
+
+
+@intrinsic
+def bits(typingctx: Any, x: Any) -> Any:
+    """The bits of a float64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def address(typingctx: Any, array: Any) -> Any:
+    """Where an array begins."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(context.make_array(signature.args[0])(context, builder, args[0]).data, ir.IntType(64))
+
+    return types.int64(array), codegen
+
+
+@intrinsic
+def clamp(typingctx: Any, x: Any, low: Any, high: Any) -> Any:
+    """x within [low, high], as int64 or float64; without a branch."""
+    number = types.int64 if isinstance(x, types.Integer) else types.float64
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, low, high = args
+        compare = builder.icmp_signed if number == types.int64 else builder.fcmp_ordered
+        x = builder.select(compare("<", x, low), low, x)
+        return builder.select(compare(">", x, high), high, x)
+
+    return number(number, number, number), codegen
+
+
+@intrinsic
+def atomic_add(typingctx: Any, address: Any, value: Any) -> Any:
+    """Add to the int64 at an address, sequentially consistent; returns the value before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], ir.IntType(64).as_pointer()), args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
 
 
 @intrinsic

@@ -21,18 +21,11 @@ from eventsnn.spec import KernelSpec
 
 HEADER = '''"""Generated from the model {name!r}; do not edit."""
 import numpy as np
-from numba import njit
-
-from eventsnn.backends.cpu.intrinsics import fma, view
+from eventsnn.backends.cpu.intrinsics import fma, helper, item, mul, view, words
 
 F = np.{precision}
 I0 = np.int32(0)
 I1 = np.int32(1)
-
-
-@njit(nogil=True, forceinline=True)
-def mul(a, b):
-    return a * b
 
 
 '''
@@ -49,7 +42,7 @@ def update_code(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide
 
 @cache
 def _code(source: str, name: str) -> Code:
-    return Code(_module(source, name).update, error_model="numpy")
+    return Code(_module(source, name).update)
 
 
 def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> str:
@@ -70,15 +63,17 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     pointers += [f"c_{c}:F" for c in names if c in arrays]
     if kernel.refractory:
         pointers.append("nref:np.int32")
-    lines = [f"a = view(args, {len(pointers) + 1}, np.int64)", "n = a[0]"]
+    lines = [f"a = words(args, {len(pointers) + 1})", "n = a[0]"]
     scalars = [f"scale_{r}" for r in kernel.receptors] + [c for c in names if c not in arrays]
-    for k, item in enumerate(pointers):
-        name, kind = item.split(":")
-        size = len(scalars) if name == "scalars" else "1" if name == "nref" and "NREF" not in arrays else "n"
-        lines.append(f"{name} = view(a[{k + 1}], {size}, {kind})")
-    lines += [f"{c} = scalars[{k}]" for k, c in enumerate(scalars)]
-    if kernel.refractory and "NREF" not in arrays:
-        lines.append("NREF = nref[0]")
+    for k, pointer in enumerate(pointers):
+        name, kind = pointer.split(":")
+        if name == "scalars":
+            lines.append(f"scalars = a[{k + 1}]")
+        elif name == "nref" and "NREF" not in arrays:
+            lines.append(f"NREF = item(a[{k + 1}], 0, np.int32)")
+        else:
+            lines.append(f"{name} = view(a[{k + 1}], n, {kind})")
+    lines += [f"{c} = item(scalars, {k}, F)" for k, c in enumerate(scalars)]
     call = [f"s_{s}[i]" for s in kernel.states] + ["refr[i]"] * kernel.refractory
     call += [f"mul(F(a_{r}[i]), scale_{r})" for r in kernel.receptors] + ["stimulus[i]"] * current
     call += [f"c_{c}[i]" if c in arrays else c for c in names]
@@ -104,9 +99,7 @@ def _portable(step: str, precision: str) -> str:
 
 def _inlined(source: str) -> str:
     """Every function at top level compiled for inlining: without it AdEx and Hodgkin-Huxley are 12 times slower."""
-    return "\n".join(
-        "@njit(nogil=True, forceinline=True)\n" + line if line.startswith("def ") else line for line in source.splitlines()
-    )
+    return "\n".join("@helper(forceinline=True)\n" + line if line.startswith("def ") else line for line in source.splitlines())
 
 
 def _module(source: str, name: str) -> ModuleType:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
-
-from eventsnn.backends.cpu.intrinsics import realloc, view
+from llvmlite import ir
+from numba import types
+from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic
 
 ADDRESS, CAPACITY, COUNT = 0, 1, 2
+ROW = 24
+"""Bytes of a row."""
 OUT_OF_MEMORY = 1
 
 _libc = ctypes.CDLL(None)
@@ -20,36 +24,50 @@ _realloc = _libc.realloc
 _realloc.argtypes, _realloc.restype = [ctypes.c_void_p, ctypes.c_size_t], ctypes.c_void_p
 
 
-@njit(nogil=True)
-def reserve(row, n):
-    """Make room for n more 8-byte items; false when there is no memory."""
-    need = row[COUNT] + n
-    if need <= row[CAPACITY]:
-        return True
-    size = max(need, 2 * row[CAPACITY], 16)
-    address = realloc(row[ADDRESS], np.uint64(8 * size))
-    if address == 0:
-        return False
-    row[ADDRESS] = address
-    row[CAPACITY] = size
-    return True
+I64 = ir.IntType(64)
 
 
-@njit(nogil=True, forceinline=True)
-def items(row):
-    """The list's memory as uint64, up to its capacity."""
-    return view(row[ADDRESS], row[CAPACITY], np.uint64)
+def _reserve(builder: Any, row: Any, n: Any) -> Any:
+    """Make room for n more items in the list of a row; whether there is memory."""
+    address, capacity, count = (builder.gep(row, [I64(k)]) for k in (ADDRESS, CAPACITY, COUNT))
+    need, room = builder.add(builder.load(count), n), builder.load(capacity)
+    with builder.if_then(builder.icmp_signed(">", need, room), likely=False):
+        twice = builder.add(builder.mul(room, I64(2)), I64(16))
+        size = builder.select(builder.icmp_signed(">", need, twice), need, twice)
+        realloc = get_or_insert_function(builder.module, ir.FunctionType(I64, [I64, I64]), "realloc")
+        found = builder.call(realloc, [builder.load(address), builder.mul(size, I64(8))])
+        with builder.if_then(builder.icmp_signed("!=", found, I64(0))):
+            builder.store(found, address)
+            builder.store(size, capacity)
+    return builder.icmp_signed("<=", need, builder.load(capacity))
 
 
-@njit(nogil=True)
-def add(row, item):
-    """Append an item; false when there is no memory."""
-    n = row[COUNT]
-    if n == row[CAPACITY] and not reserve(row, 1):
-        return False
-    items(row)[n] = item
-    row[COUNT] = n + 1
-    return True
+@intrinsic
+def reserve(typingctx: Any, row: Any, n: Any) -> Any:
+    """Make room for n more 8-byte items in the list whose row lies at an address; false when there is no memory."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _reserve(builder, builder.inttoptr(args[0], I64.as_pointer()), args[1])
+
+    return types.boolean(types.int64, types.int64), codegen
+
+
+@intrinsic
+def add(typingctx: Any, row: Any, item: Any) -> Any:
+    """Append an item to the list whose row lies at an address; false when there is no memory."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row = builder.inttoptr(args[0], I64.as_pointer())
+        enough = _reserve(builder, row, I64(1))
+        with builder.if_then(enough, likely=True):
+            address, count = (builder.gep(row, [I64(k)]) for k in (ADDRESS, COUNT))
+            n = builder.load(count)
+            items = builder.inttoptr(builder.load(address), I64.as_pointer())
+            builder.store(args[1], builder.gep(items, [n]))
+            builder.store(builder.add(n, I64(1)), count)
+        return enough
+
+    return types.boolean(types.int64, types.int64), codegen
 
 
 def release(rows: npt.NDArray[np.int64]) -> None:

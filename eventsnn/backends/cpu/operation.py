@@ -14,17 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from numba import cfunc
 
-from eventsnn.backends.cpu.intrinsics import OP_SIGNATURE
+from eventsnn.backends.cpu.intrinsics import OP_SIGNATURE, call, helper, item, words
 
 _COMPILING = threading.RLock()
 
 
 class Code:
-    """A Python function that is compiled, or loaded from Numba's cache, when its address is first needed."""
+    """A Python function that is compiled, or loaded from Numba's cache, when its address is first needed. It cannot raise."""
 
-    def __init__(self, function: Callable[..., int], **options: Any) -> None:
+    def __init__(self, function: Callable[..., int]) -> None:
         self.function = function
-        self.options = options
         self._compiled: Any = None
 
     @property
@@ -39,7 +38,7 @@ class Code:
     def _ready(self) -> Any:
         with _COMPILING:
             if self._compiled is None:
-                self._compiled = cfunc(OP_SIGNATURE, nopython=True, cache=True, **self.options)(self.function)
+                self._compiled = cfunc(OP_SIGNATURE, nopython=True, cache=True, error_model="numpy")(self.function)
         return self._compiled
 
 
@@ -50,6 +49,28 @@ class Operation:
         self.code = code
         self.keep = arguments
         self.row = np.array([a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in arguments], np.int64)
+
+    def run(self, x: int = 0) -> int:
+        """Call it from Python; `x` is its second argument."""
+        return self.code.call(self.row.ctypes.data, x)
+
+
+@helper
+def run_rows(rows, n, x):
+    """Call every operation of a program of n rows; `rows` is where they lie."""
+    status = 0
+    for k in range(n):
+        status |= call(item(rows, 2 * k, np.int64), item(rows, 2 * k + 1, np.int64), x)
+    return status
+
+
+def run_program(args, x):
+    """Call every operation of a program. Arguments: rows, their number."""
+    a = words(args, 2)
+    return run_rows(a[0], a[1], x)
+
+
+RUN_PROGRAM = Code(run_program)
 
 
 class Program:
@@ -63,3 +84,7 @@ class Program:
     def place(self) -> tuple[int, int]:
         """Where the rows lie, and how many they are."""
         return self.rows.ctypes.data, len(self.rows)
+
+    def run(self, x: int) -> int:
+        """Call every operation once, for what happens between runs."""
+        return Operation(RUN_PROGRAM, *self.place).run(x)

@@ -6,17 +6,19 @@ operations only: the bits are the same on every machine.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from eventsnn.spec import CELLS
+from eventsnn.backends.cpu.intrinsics import bits, helper, item
+from eventsnn.spec import CELLS, SIDE
 
-M0 = np.uint64(0xD2511F53)
-M1 = np.uint64(0xCD9E8D57)
-W0 = np.uint32(0x9E3779B9)
-W1 = np.uint32(0xBB67AE85)
-S32 = np.uint64(32)
-LOW = np.uint64(0xFFFFFFFF)
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+STEPS = 0x9E3779B9, 0xBB67AE85
+ROUNDS = 10
 CELL_BITS = CELLS.bit_length() - 1
 SHIFT = 52 - CELL_BITS
 FIRST = 1022 << CELL_BITS
@@ -24,36 +26,44 @@ FRACTION = (1 << SHIFT) - 1
 UNIT = 1.0 / (1 << SHIFT)
 
 
-@njit(nogil=True, forceinline=True)
-def philox(c0, c1, c2, c3, k0, k1):
+I32, I64 = ir.IntType(32), ir.IntType(64)
+
+
+@intrinsic
+def philox(typingctx: Any, c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
     """Four random uint32 of a counter of four and a key of two uint32."""
-    for _ in range(10):
-        p0 = np.uint64(c0) * M0
-        p1 = np.uint64(c2) * M1
-        n0 = np.uint32(p1 >> S32) ^ c1 ^ k0
-        n2 = np.uint32(p0 >> S32) ^ c3 ^ k1
-        c1 = np.uint32(p1 & LOW)
-        c3 = np.uint32(p0 & LOW)
-        c0 = np.uint32(n0)
-        c2 = np.uint32(n2)
-        k0 = np.uint32(k0 + W0)
-        k1 = np.uint32(k1 + W1)
-    return c0, c1, c2, c3
+    four = types.UniTuple(types.uint32, 4)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c, k = args[:4], args[4:]
+        for _ in range(ROUNDS):
+            products = [builder.mul(builder.zext(c[2 * j], I64), I64(MULTIPLIERS[j])) for j in range(2)]
+            high = [builder.trunc(builder.lshr(p, I64(32)), I32) for p in products]
+            low = [builder.trunc(p, I32) for p in products]
+            mixed = [builder.xor(builder.xor(high[1 - j], c[2 * j + 1]), k[j]) for j in range(2)]
+            c = [mixed[0], low[1], mixed[1], low[0]]
+            k = [builder.add(k[j], I32(STEPS[j])) for j in range(2)]
+        return context.make_tuple(builder, four, c)
+
+    return four(*[types.uint32] * 6), codegen
 
 
-@njit(nogil=True, forceinline=True)
-def below(word, n):
+@intrinsic
+def below(typingctx: Any, word: Any, n: Any) -> Any:
     """A uniform integer in [0, n) from one word."""
-    return np.int64((np.uint64(word) * np.uint64(n)) >> S32)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.lshr(builder.mul(builder.zext(args[0], I64), args[1]), I64(32))
+
+    return types.int64(types.uint32, types.int64), codegen
 
 
-@njit(nogil=True, forceinline=True)
+@helper(forceinline=True)
 def quantile(table, word):
-    """Look a word up in a quantile table of shape (2, SIDE) (layout: eventsnn.spec.Drawn)."""
+    """Look a word up in the quantile table of shape (2, SIDE) at an address (layout: eventsnn.spec.Drawn)."""
     side = word >> np.uint32(31)
-    v = word ^ (np.uint32(0xFFFFFFFF) * side)
-    bits = np.float64(np.float64(v) + 0.5).view(np.int64)
-    k = (bits >> SHIFT) - FIRST
-    f = np.float64(bits & FRACTION) * UNIT
-    low = table[side, k]
-    return low + (table[side, k + 1] - low) * f
+    mirrored = word ^ (np.uint32(0xFFFFFFFF) * side)
+    place = bits(np.float64(mirrored) + 0.5)
+    k = (place >> SHIFT) - FIRST + SIDE * side
+    low = item(table, k, np.float64)
+    return low + (item(table, k + 1, np.float64) - low) * (np.float64(place & FRACTION) * UNIT)

@@ -7,14 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from eventsnn.backends.cpu.intrinsics import fma
+from eventsnn.backends.cpu.intrinsics import fma, mul
 from eventsnn.codegen.portable import EXP_SOURCE, LOG_SOURCE
-
-
-@njit(nogil=True, forceinline=True)
-def mul(a, b):
-    """a * b, which is never contracted into a fused operation."""
-    return a * b
 
 
 def _compiled(source: str, name: str) -> Callable[[float], float]:

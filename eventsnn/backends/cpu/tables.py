@@ -12,9 +12,10 @@ from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from eventsnn.backends.cpu.connect import buffers, scatter_to_chunks
+from eventsnn.backends.cpu.connect import ANY, DRAW, SCATTER, Draws, drawing
+from eventsnn.backends.cpu.intrinsics import item, view, words
+from eventsnn.backends.cpu.operation import Code, Operation
 from eventsnn.backends.cpu.strands import Strand
 from eventsnn.draws import spread
 from eventsnn.spec import Value
@@ -24,6 +25,10 @@ CONSTANTS = 8
 SHORT = 10.0
 """Mean length of a segment below which rows with a delay ring are faster. scheduler/tables.py estimates by the same rules."""
 RING_BYTES = 1 << 26
+I8 = npt.NDArray[np.int64]
+I4 = npt.NDArray[np.int32]
+U8 = npt.NDArray[np.uint64]
+NO_RECORDS, NO_WEIGHTS = np.empty(0, np.uint64), np.empty(0, np.int32)
 KEYS = 16
 """Bits of (source in chunk, delay): the counting sort of a chunk stays in the L2 cache."""
 
@@ -100,12 +105,11 @@ def build_table(
     bits = max(0, min(7, KEYS - horizon.bit_length()))
     order = sorted(set(pres), key=bases.__getitem__)
     plan = []
-    nothing, no_weights = np.empty(0, np.uint64), np.empty(0, np.int32)
     for pre in order:
         members = [s for s, p in zip(strands, pres, strict=True) if p == pre]
         counts = np.zeros((sizes[pre] >> bits) + 2, np.int64)
         for s in members:
-            scatter_to_chunks(s.draws, buffers(s.draws), bits, horizon, counts[1:], nothing, no_weights)
+            _scatter(s.draws, bits, horizon, counts[1:])
         plan.append((pre, members, np.cumsum(counts)))
     total = int(sum(starts[-1] for _, _, starts in plan))
     if total >= 2**32:
@@ -124,14 +128,16 @@ def build_table(
         wide = np.empty(n if stored == 32 else 0, np.int32)
         cursor = starts[:-1].copy()
         for s in members:
-            scatter_to_chunks(s.draws, buffers(s.draws), bits, horizon, cursor, records, wide)
+            _scatter(s.draws, bits, horizon, cursor, records, wide)
         found = np.empty(min(n, sizes[pre] * horizon), np.uint64)
         row = first[bases[pre] : bases[pre] + sizes[pre]]
         first[done : bases[pre]] = base if ring else n_segments
-        used = _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays)
+        unsorted = (len(starts) - 1, starts, records, wide, bits, horizon, base, n_segments)
+        into = (len(row), row, len(found), found, total, stored == 16, packed, targets, stored == 32, weights, ring, delays)
+        used = Operation(SORT, *unsorted, np.empty((horizon << bits) + 1, np.int64), *into).run()
         pieces.append(found[:used].copy() if not ring else found[:0])
         base += n
-        n_segments += int(used)
+        n_segments += used
         done = bases[pre] + sizes[pre]
     first[done:] = base if ring else n_segments
     end = np.array([total << 32], np.uint64)
@@ -158,47 +164,69 @@ def expected_segments(delay: Value, row: float) -> float:
     return float(np.sum(-np.expm1(-row * probabilities)))
 
 
-@njit(nogil=True, cache=True)
-def _sort_chunks(starts, records, wide, bits, horizon, base, n_segments, row, found, packed, targets, weights, delays):
-    """Counting sort of every chunk by (source, delay): writes synapses, row starts, segments; returns the number of segments."""
+def _scatter(d: Draws, bits: int, horizon: int, cursor: I8, records: U8 = NO_RECORDS, wide: I4 = NO_WEIGHTS) -> None:
+    """Scatter connections to chunks; with no room for records, count them."""
+    operation, scratch = drawing(d, values=len(records) > 0 or d.sign != ANY)
+    into = (len(cursor), cursor, len(records), records, len(wide), wide)
+    Operation(SCATTER, DRAW.address, operation.row, len(d.posts), d.places, *scratch, bits, horizon, *into).run()
+
+
+def sort_chunks(args, _):
+    """Counting sort of every chunk by (source, delay): writes synapses, row starts, segments; returns the number of segments.
+
+    Arguments: chunks, starts, records, wide weights, bits, horizon, base, segments so far, counts (chunk * horizon + 1); rows,
+    their starts, room for segments, segments; synapses, whether they are packed, packed, targets, whether weights are wide,
+    weights, whether it is a ring, delays.
+    """
+    row = words(args, 21)
+    chunks, starts_at, records_at, wide, bits, horizon, base, n_segments, counts_at, rows, first_at, room, found_at = row[:13]
+    synapses, is_packed, packed_at, targets_at, is_wide, weights_at, ring, delays_at = row[13:]
     chunk = 1 << bits
-    counts = np.empty(chunk * horizon + 1, np.int64)
+    starts = view(starts_at, chunks + 1, np.int64)
+    records = view(records_at, starts[chunks], np.int64)
+    counts = view(counts_at, chunk * horizon + 1, np.int64)
+    first = view(first_at, rows, np.int64)
+    found = view(found_at, room, np.int64)
+    packed = view(packed_at, synapses, np.uint32)
+    targets = view(targets_at, synapses, np.uint16)
+    weights = view(weights_at, synapses, np.int32)
+    delays = view(delays_at, synapses, np.uint16)
     used = 0
-    ring = delays.size > 0
-    for q in range(starts.size - 1):
+    for q in range(chunks):
         lo, hi = starts[q], starts[q + 1]
         for j in range(counts.size):
             counts[j] = 0
         for p in range(lo, hi):
-            counts[np.int64(records[p] >> np.uint64(32)) + 1] += 1
+            counts[(records[p] >> 32) + 1] += 1
         at = base + lo
-        n = min(chunk, row.size - q * chunk)
         key = 0
         for s in range(chunk):
-            if s < n:
-                row[q * chunk + s] = at if ring else n_segments + used
+            if q * chunk + s < rows:
+                first[q * chunk + s] = at if ring else n_segments + used
             for d in range(horizon):
                 c = counts[key + 1]
                 counts[key] = at
                 if c and not ring:
-                    found[used] = (np.uint64(at) << np.uint64(32)) | np.uint64(d + 1)
+                    found[used] = at << 32 | d + 1
                     used += 1
                 at += c
                 key += 1
         for p in range(lo, hi):
             r = records[p]
-            place = np.int64(r >> np.uint64(32))
+            place = r >> 32
             o = counts[place]
             counts[place] = o + 1
-            if packed.size:
-                packed[o] = np.uint32(r & np.uint64(0xFFFFFFFF))
+            if is_packed:
+                packed[o] = r
             else:
-                targets[o] = np.uint16((r >> np.uint64(16)) & np.uint64(0xFFFF))
-            if weights.size:
-                weights[o] = wide[p]
+                targets[o] = r >> 16
+            if is_wide:
+                weights[o] = item(wide, p, np.int32)
             if ring:
                 delays[o] = place % horizon + 1
     return used
 
+
+SORT = Code(sort_chunks)
 
 __all__ = ["Kind", "Table", "build_table", "kinds_of"]

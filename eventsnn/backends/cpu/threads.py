@@ -97,7 +97,7 @@ class Threads:
         crossing = (0, 0, 0) if self._crossing is None else self._crossing.place()
         head = (len(self.blocks), self._programs, self._parities, self._totals, self._producers)
         run = Operation(engine.ADVANCE, self._control, *head, *crossing)
-        for f in [self._pool.submit(run.code.call, run.row.ctypes.data, k) for k in range(self.number)]:
+        for f in [self._pool.submit(run.run, k) for k in range(self.number)]:
             f.result()
         step, self._control[engine.PARITY] = self._control[engine.REACHED], self._control[engine.NEXT_PARITY]
         status = int(self._control[engine.STATUS])

@@ -1,0 +1,264 @@
+"""The neurons of a part on a GPU: state, pending input, synapses, and the launches of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.backends.cuda.device import arrays, launch, to_host
+from eventsnn.backends.cuda.drives import drives_of
+from eventsnn.backends.cuda.kernels import load
+from eventsnn.backends.cuda.steps import Steps
+from eventsnn.backends.cuda.synapses import Synapses, build
+from eventsnn.backends.cuda.update import arguments, update_kernel
+from eventsnn.backends.incoming import Incoming
+from eventsnn.backends.members import Member, Members
+from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, RecordingSpec, Relay, Slice
+
+I8 = npt.NDArray[np.int64]
+SAMPLE_BYTES = 1 << 26
+"""Memory of the samples of one recording between two collections."""
+
+
+class Neurons(Members):
+    """Members whose states lie on the device."""
+
+    def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
+        super().__init__(spec, slices)
+        xp = arrays()
+        self.states = [xp.asarray(slot) for slot in self.slots]
+        self.refractory = xp.zeros(max(1, self.n), np.int32)
+        self.flags = xp.zeros(max(1, self.n), np.uint8)
+        self.spikes = xp.zeros(max(1, self.n), np.int64)
+        self.current = xp.zeros(max(1, self.n) if self.currents else 1, self.real)
+        self.ids = xp.asarray(self.network_ids)
+
+    def read(self, slot: int, places: I8) -> npt.NDArray[Any]:
+        """Values of a state."""
+        return to_host(self.states[slot][arrays().asarray(places)])
+
+    def write(self, slot: int, places: I8, values: npt.NDArray[Any]) -> None:
+        """Set a state."""
+        xp = arrays()
+        self.states[slot][xp.asarray(places)] = xp.asarray(values.astype(self.real))
+
+    def counts_of(self, places: I8) -> I8:
+        """Spikes so far."""
+        return to_host(self.spikes[arrays().asarray(places)])
+
+
+@dataclass(eq=False)
+class Sampler:
+    """Samples of one recording, in a ring of rows on the device."""
+
+    recording: int
+    spec: RecordingSpec
+    columns: I8
+    """Positions in the recording's subset."""
+    places: I8
+    ring: Any
+    since: int = 0
+    """Step after which samples are new."""
+
+    @property
+    def capacity(self) -> int:
+        return len(self.ring) // len(self.places)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many samples between two collections; launches must be made anew."""
+        if rows > self.capacity:
+            self.ring = arrays().zeros(rows * len(self.places), self.ring.dtype)
+
+    def collected(self, step: int) -> npt.NDArray[Any]:
+        """New samples up to `step`."""
+        rows = np.arange(self.since // self.spec.every + 1, step // self.spec.every + 1)
+        return to_host(self.ring.reshape(self.capacity, -1)[arrays().asarray(rows % self.capacity)])
+
+
+class Block:
+    """All of a part: one device, one block."""
+
+    def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
+        xp = arrays()
+        self.spec = spec
+        self.neurons = Neurons(spec, slices)
+        self.incoming = Incoming(spec, self.neurons)
+        self.receptors = max((len(m.spec.receptors) for m in self.neurons.members), default=0) or 1
+        self.slots = 1 << max((p.max_delay for p in spec.projections), default=1).bit_length()
+        wide = {r.wide for m in self.neurons.members for r in m.spec.receptors}
+        n = max(1, self.neurons.n)
+        self.ring32, self.ring64 = (
+            xp.zeros(self.slots * self.receptors * n if w in wide else 1, t) for w, t in ((False, np.int32), (True, np.int64))
+        )
+        self.arrived32, self.arrived64 = (
+            xp.zeros(self.receptors * n if w in wide else 1, t) for w, t in ((False, np.int32), (True, np.int64))
+        )
+        self.samplers = [s for k, r in enumerate(spec.recordings) if r.what != "spikes" for s in self._sampler(k, r)]
+        self.synapses = self._build()
+
+    def _build(self) -> Synapses:
+        found = self.incoming.all()
+        populations = self.spec.populations
+        pres = [self.spec.projections[s.projection].pre for s in found]
+        sizes, firsts = [p.size for p in populations], [p.first for p in populations]
+        return build(found, pres, sizes, firsts, self.spec.size, self.neurons.n)
+
+    def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
+        """New weights, in order (target, k), for spikes from now on; input under way stays."""
+        self.incoming.overrides[projection] = values
+        self.synapses = self._build()
+
+    def sources(self) -> npt.NDArray[np.bool_]:
+        """Which neurons of the network have targets here."""
+        found = np.append(np.diff(to_host(self.synapses.first)) > 0, False)
+        return np.asarray(found[to_host(self.synapses.row_of)])
+
+    def deliver(self, items: Any) -> None:
+        """Deliver spikes (step << 32 | id) that others sent."""
+        launch(load().deliver_given, 1 << 30, items, len(items), *self.delivery())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the device."""
+        n = self.neurons
+        held = (*n.states, n.refractory, n.flags, n.spikes, n.current, n.ids)
+        waiting = (self.ring32, self.ring64, self.arrived32, self.arrived64, *(s.ring for s in self.samplers))
+        return self.synapses.nbytes + sum(int(a.nbytes) for a in (*held, *waiting))
+
+    # ---- the launches of a step
+
+    def steps(self, control: Any, log: Any, now: int) -> Steps:
+        """In order: currents, Poisson events, updates, relays, given spikes, samples, delivery."""
+        out = Steps()
+        self._currents(out, control)
+        self._poisson(out, control, log)
+        for run in self._runs():
+            self._update(out, control, log, run)
+        n = self.neurons
+        tail = (n.flags, n.spikes, n.ids, log)
+        for m in n.members:
+            if isinstance(m.spec.dynamics, Relay):
+                ring = (self.slots - 1, self.receptors, n.n, self.ring32, self.arrived32)
+                out.add(load().relay, m.high - m.low, control, m.low, m.high, *ring, *tail)
+        self._given(out, control, now, tail)
+        for s in self.samplers:
+            self._sample(out, control, s)
+        out.add(load().deliver, 1 << 30, control, log, *self.delivery())
+        return out
+
+    def delivery(self) -> tuple[Any, ...]:
+        """The arguments of both kernels that deliver, after the list of spikes."""
+        s = self.synapses
+        table = (s.first, s.starts, s.heads, s.kinds, s.packed, s.ones, s.targets, s.weights)
+        return (s.row_of, s.lanes, self.slots - 1, self.receptors, self.neurons.n, *table, self.ring32, self.ring64)
+
+    def _currents(self, out: Steps, control: Any) -> None:
+        xp = arrays()
+        for s in self.spec.stimuli:
+            if not isinstance(s, CurrentStimulus):
+                continue
+            for m in self.neurons.members:
+                at, ids = s.subset.within(m.slice.start, m.slice.stop)
+                if m.slice.population == s.population and len(ids):
+                    each = s.values.ndim == 2
+                    values = s.values[:, at : at + len(ids)].reshape(-1) if each else s.values
+                    args = (xp.asarray(s.steps), xp.asarray(values.astype(self.neurons.real)), int(each), xp.asarray(m.where(ids)))
+                    out.add(load().current, len(ids), control, *args, self.neurons.current)
+
+    def _poisson(self, out: Steps, control: Any, log: Any) -> None:
+        drives, n = drives_of(self.neurons), self.neurons
+        if drives.number:
+            table = tuple(arrays().asarray(a) for a in drives.arrays())
+            ring = (self.slots - 1, self.receptors, n.n, self.ring32, self.ring64)
+            out.add(load().poisson, drives.number, control, *table, *ring, n.flags, n.spikes, n.ids, log)
+
+    def _runs(self) -> list[list[Member]]:
+        """Neighbours that one launch can update: they share a kernel, widths of input, and whether a current enters."""
+        runs: list[list[Member]] = []
+        for m in self.neurons.members:
+            if isinstance(m.spec.dynamics, Equations):
+                if runs and self._launch_key(runs[-1][0]) == self._launch_key(m):
+                    runs[-1].append(m)
+                else:
+                    runs.append([m])
+        return runs
+
+    def _launch_key(self, m: Member) -> tuple[object, ...]:
+        assert isinstance(m.spec.dynamics, Equations)
+        return (m.spec.dynamics.kernel, tuple(r.wide for r in m.spec.receptors), self.neurons.driven(m))
+
+    def _update(self, out: Steps, control: Any, log: Any, run: list[Member]) -> None:
+        dynamics, n, xp = run[0].spec.dynamics, self.neurons, arrays()
+        assert isinstance(dynamics, Equations)
+        kernel, driven = dynamics.kernel, n.driven(run[0])
+        low, high = run[0].low, run[-1].high
+        numbers = [self._numbers(m) for m in run]
+        each = {k: self._column(k, run, numbers) for k in numbers[0] if not _alike([x[k] for x in numbers])}
+        scalars, columns = arguments(kernel, frozenset(each), driven)
+        wide = tuple(r.wide for r in run[0].spec.receptors)
+        ring = (self.ring32, self.ring64, self.arrived32, self.arrived64)
+        args: list[Any] = [control, low, high - low, self.slots - 1, self.receptors, n.n, *ring, n.flags, n.spikes, n.ids, log]
+        args += n.states[: len(kernel.states)] + [n.refractory] * kernel.refractory + [n.current] * driven
+        args.append(xp.asarray(np.array([numbers[0][c] for c in scalars if c != "NREF"] or [0.0], n.real)))
+        args += [np.int32(numbers[0]["NREF"])] * ("NREF" in scalars)
+        args += [xp.asarray(each[c].astype(np.int32 if c == "NREF" else n.real)) for c in columns]
+        out.add(update_kernel(kernel, n.real.name, frozenset(each), wide, driven), high - low, *args)
+
+    def _numbers(self, m: Member) -> dict[str, Any]:
+        assert isinstance(m.spec.dynamics, Equations)
+        scales = {f"scale_{r}": 2.0**x.exponent for r, x in zip(m.spec.dynamics.kernel.receptors, m.spec.receptors, strict=True)}
+        return scales | self.neurons.constants(m)
+
+    @staticmethod
+    def _column(name: str, run: list[Member], numbers: list[dict[str, Any]]) -> npt.NDArray[Any]:
+        return np.concatenate([np.broadcast_to(x[name], m.high - m.low) for m, x in zip(run, numbers, strict=True)])
+
+    def _given(self, out: Steps, control: Any, now: int, tail: tuple[Any, ...]) -> None:
+        found = [(m, *m.given(now)) for m in self.neurons.members]
+        steps = np.concatenate([np.empty(0, np.int64), *(s for _, s, _ in found)])
+        if not len(steps):
+            return
+        places = np.concatenate([p for _, _, p in found])
+        most = np.concatenate([np.full(len(s), m.spec.multiplicity) for m, s, _ in found])
+        unique, first, times = np.unique(np.stack([steps, places]), axis=1, return_index=True, return_counts=True)
+        entries = (*unique, times, most[first])
+        out.add(load().given, len(times), control, *(arrays().asarray(np.ascontiguousarray(x, np.int64)) for x in entries), *tail)
+
+    # ---- recordings
+
+    def _sampler(self, k: int, r: RecordingSpec) -> list[Sampler]:
+        columns, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for m in self.neurons.members:
+            if m.slice.population == r.population:
+                at, ids = r.subset.within(m.slice.start, m.slice.stop)
+                columns.append(np.arange(at, at + len(ids), dtype=np.int64))
+                places.append(m.where(ids))
+        n = sum(map(len, places))
+        if not n:
+            return []
+        capacity = max(2, min(1 << 16, SAMPLE_BYTES // (n * np.dtype(r.dtype).itemsize)))
+        return [Sampler(k, r, np.concatenate(columns), np.concatenate(places), arrays().zeros(capacity * n, r.dtype))]
+
+    def _sample(self, out: Steps, control: Any, s: Sampler) -> None:
+        population, n = self.spec.populations[s.spec.population], self.neurons
+        dynamics = population.dynamics
+        if isinstance(dynamics, Equations) and s.spec.what in dynamics.kernel.states:
+            source, offset, scale = n.states[dynamics.kernel.states.index(s.spec.what)], 0, 1.0
+        else:
+            number = [x.name for x in population.receptors].index(s.spec.what)
+            receptor = population.receptors[number]
+            source = self.arrived64 if receptor.wide else self.arrived32
+            offset, scale = number * n.n, 2.0**receptor.exponent
+        args = (s.spec.every, s.capacity, offset, scale, source, arrays().asarray(s.places), s.ring)
+        out.add(load().sample, len(s.places), control, *args)
+
+
+def _alike(values: list[Any]) -> bool:
+    """Whether one number stands for all."""
+    return not any(isinstance(x, np.ndarray) for x in values) and all(x == values[0] for x in values)
+
+

@@ -1,0 +1,93 @@
+"""The GPU of this process, or the simulator of one: arrays, compilers, sizes of launches.
+
+With NUMBA_ENABLE_CUDASIM=1 kernels run as Python on numpy arrays, for tests of small networks without a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import config, cuda
+
+from eventsnn.errors import DeviceError
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+THREADS = 8 if SIMULATED else 256
+BLOCKS_PER_SM = 4
+WARP = 8 if SIMULATED else 32
+ADVICE = "run with backend='cpu', or install eventsnn[cuda] on a machine with an NVIDIA GPU and a driver for CUDA 13"
+
+
+def arrays() -> ModuleType:
+    """CuPy, or numpy under the simulator: the same functions on the arrays that kernels take."""
+    if SIMULATED:
+        return np
+    try:
+        import cupy
+    except ImportError:
+        raise DeviceError(f"backend='cuda' needs CuPy, which is not installed; {ADVICE}") from None
+    return cupy  # type: ignore[no-any-return]
+
+
+def device(function: Callable[..., Any]) -> Any:
+    """Compile for calls from kernels."""
+    return cuda.jit(function, device=True) if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile for launches."""
+    return cuda.jit(function) if SIMULATED else cuda.jit(cache=True)(function)
+
+
+def words(precision: str = "float64") -> dict[str, Any]:
+    """What shared texts leave open: fma, rounded once, and mul, a product that is never fused into a sum."""
+    zero_and_one = {"I0": np.int32(0), "I1": np.int32(1)}
+    if SIMULATED:
+        # the simulator's own fma rounds twice
+        from eventsnn.backends.cpu.portable import fused
+
+        return {"fma": fused, "mul": _product, **zero_and_one}
+    from numba.cuda import libdevice
+
+    single = precision == "float32"
+    fma, mul = (libdevice.fmaf_rn, libdevice.fmul_rn) if single else (libdevice.fma_rn, libdevice.dmul_rn)
+    return {"fma": fma, "mul": mul, **zero_and_one}
+
+
+def _product(a: Any, b: Any) -> Any:
+    return a * b
+
+
+@cache
+def most_blocks() -> int:
+    """Blocks that run at once; kernels loop over what is more."""
+    return 2 if SIMULATED else BLOCKS_PER_SM * int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
+
+
+def launch_size(items: int) -> tuple[int, int]:
+    """(blocks, threads) for so many items."""
+    return max(1, min(most_blocks(), -(-items // THREADS))), THREADS
+
+
+def argument(a: Any) -> Any:
+    """An array as launches take it without looking it up or copying it."""
+    if SIMULATED and isinstance(a, np.ndarray):
+        from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+        return FakeCUDAArray(a)
+    return cuda.as_cuda_array(a, sync=False) if hasattr(a, "__cuda_array_interface__") else a
+
+
+def launch(kernel: Any, items: int, *arguments: Any) -> None:
+    """Run a kernel on so many items, in the order of launches."""
+    kernel[launch_size(items)](*(argument(a) for a in arguments))
+
+
+def to_host(array: Any) -> npt.NDArray[Any]:
+    """A copy in the memory of the host."""
+    return np.array(array) if SIMULATED else array.get()

@@ -1,0 +1,139 @@
+"""A part on a GPU: many steps without the host, which then takes their spikes and exchanges them with the peers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.backends.cpu.exchange import LAST, LOST_PEER, Crossing, PeerLost
+from eventsnn.backends.cpu.exchange import STEP as PACKET_STEP
+from eventsnn.backends.cpu.memory import COUNT as ITEMS
+from eventsnn.backends.cpu.memory import append, contents, release
+from eventsnn.backends.cuda.block import Block
+from eventsnn.backends.cuda.device import arrays, to_host
+from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, RUN, SIZE, STEP, UNTIL, WORST
+from eventsnn.spec import NetworkSpec, Slice
+
+I8 = npt.NDArray[np.int64]
+LOG_ITEMS = 1 << 20
+"""Spikes that the device keeps, at least, before the host takes them."""
+OWN, REMOTE = 1, 2
+
+
+class Device:
+    """The block of a part, the log of its spikes, and what is exchanged with peers."""
+
+    number = 1
+    """Threads of the host that compute."""
+
+    def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
+        xp = arrays()
+        self.blocks = [Block(spec, slices)]
+        self.spikes = 0
+        worst = sum((m.high - m.low) * m.spec.multiplicity for m in self._block.neurons.members)
+        self._control = xp.zeros(SIZE, np.int64)
+        self._worst, self._capacity = worst, max(LOG_ITEMS, 2 * worst)
+        self._log = xp.empty(self._capacity, np.int64)
+        self._kept: list[I8] = []
+        self._recorded = any(r.what == "spikes" for r in spec.recordings)
+        self._crossing: Crossing | None = None
+        self._epoch = 1
+        self.lists = np.zeros((3, 3), np.int64)
+        self.lists[0, ITEMS] = REMOTE
+        self._stale = True
+        self.refresh(0)
+
+    @property
+    def _block(self) -> Block:
+        return self.blocks[0]
+
+    def cross(self, crossing: Crossing | None, epoch: int) -> None:
+        """Exchange spikes with peers every `epoch` steps."""
+        self._crossing, self._epoch = crossing, epoch
+        for s in self._block.samplers:
+            s.reserve(epoch // s.spec.every + 1)
+        self._stale = True
+
+    def stale(self) -> None:
+        """Parameters, injected spikes or weights have changed: launches are made anew before the next step."""
+        self._stale = True
+
+    def refresh(self, now: int) -> None:
+        """Make the launches of a step, if anything has changed."""
+        if self._stale:
+            self._steps = self._block.steps(self._control, self._log, now)
+            self._allow(now, now)
+            self._steps.compile()
+            self._stale = False
+
+    def set_weights(self, projection: int, values: npt.NDArray[np.float64], now: int) -> None:
+        """New weights, in order (target, k), for spikes from now on; those that peers sent keep the old ones."""
+        self._receive()
+        self._block.set_weights(projection, values)
+        self._stale = True
+
+    def advance(self, now: int, until: int) -> int:
+        """From step `now` to `until`; the step that was reached. Raises PeerLost, MemoryError."""
+        for s in self._block.samplers:
+            s.since = now
+        while now < until:
+            end = until if self._crossing is None else min(until, now + self._epoch)
+            self._receive()
+            while now < end:
+                now = self._segment(now, end)
+            if self._crossing is not None:
+                self._exchange(self._crossing, now)
+        return now
+
+    def _allow(self, now: int, until: int) -> None:
+        control = np.zeros(SIZE, np.int64)
+        control[[STEP, UNTIL, CAPACITY, WORST, RUN]] = now, until, self._capacity, self._worst, until > now
+        self._control[:] = arrays().asarray(control)
+
+    def _segment(self, now: int, until: int) -> int:
+        """Steps until the end, or until the log has no room for one more."""
+        self._allow(now, until)
+        self._steps.run(until - now)
+        control = to_host(self._control)
+        n = int(control[COUNT])
+        self.spikes += n
+        if n and (self._recorded or self._crossing is not None):
+            items = to_host(self._log[:n])
+            if self._recorded:
+                self._kept.append(items)
+            if self._crossing is not None:
+                append(self.lists[OWN], items.view(np.uint64))
+        return int(control[STEP])
+
+    def _exchange(self, crossing: Crossing, now: int) -> None:
+        crossing.state[LAST], crossing.state[PACKET_STEP] = 1, now
+        status = int(crossing.operation.code.call(crossing.operation.row.ctypes.data, self.lists.ctypes.data))
+        self.lists[OWN, ITEMS] = 0
+        if status & LOST_PEER:
+            raise PeerLost(*crossing.lost())
+        if status:
+            raise MemoryError(f"no memory for the spikes of other parts after step {now}")
+
+    def _receive(self) -> None:
+        """Deliver the spikes that peers sent."""
+        n = int(self.lists[REMOTE, ITEMS])
+        if n:
+            items = arrays().asarray(contents(self.lists[REMOTE]).view(np.int64))
+            self._block.deliver(items)
+            self.lists[REMOTE, ITEMS] = 0
+
+    def recorded(self) -> npt.NDArray[np.uint64]:
+        """Spikes since the last call, sorted: step << 32 | id."""
+        items = np.concatenate([np.empty(0, np.int64), *self._kept]).view(np.uint64)
+        self._kept = []
+        items.sort()
+        return items
+
+    def close(self) -> None:
+        """Give memory back."""
+        release(self.lists[1:])
+        if self._crossing is not None:
+            self._crossing.close()
+        self.blocks = []

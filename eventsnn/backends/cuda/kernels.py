@@ -1,0 +1,313 @@
+"""What runs on the device beside the models: connections drawn, Poisson counts, given spikes, delivery, samples.
+
+All kernels loop over their items with the stride of the grid, so any launch size gives the same bits. Input is integers added
+atomically: addition has no order. Those of one step are launched in order; the last of them, `deliver`, ends the step.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+from numba import cuda
+
+from eventsnn.backends.cuda.device import device, kernel, words
+from eventsnn.backends.shared import DRAWS, bind
+
+STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, SIZE = range(9)
+"""Fields of the control array: steps done, the last to do, first and next item of the log in this step, room in the log, most
+items of one step, whether steps are still to be done and there is room, blocks that have finished."""
+FIRST_THRESHOLD, THRESHOLDS, PARTS, KEY0, KEY1, WEIGHT, RECEPTOR, WIDE, DRIVE_FIELDS = range(9)
+"""Fields of a Poisson drive: its thresholds (0: sequential search) and their place, parts of the mean, the key, and where its
+events go: weight and receptor, or RECEPTOR = EMITS for spikes of the neuron itself."""
+EMITS = -1
+RECEPTOR_OF, WIDE_OF, BITS_OF, VALUE_OF, KIND_FIELDS = range(5)
+"""Fields of a kind of synapse: receptor, whether its accumulator has 64 bits, bits of a weight, the weight or left shift."""
+PIECE = 128
+"""Most synapses of one piece of a row."""
+DROPPED = np.int64(0x7FFFFFFFFFFFFFFF)
+DRAW, ALL, SAME, LISTED = range(4)
+ANY, POSITIVE = 0, 1
+
+
+def emit(control, log, item, times):
+    """Write a spike (step << 32 | id) to the log."""
+    at = cuda.atomic.add(control, COUNT, times)
+    for k in range(times):
+        log[at + k] = item
+
+
+def add_input(ring32, ring64, wide, at, value):
+    """Add to pending input."""
+    if wide:
+        cuda.atomic.add(ring64, at, value)
+    else:
+        cuda.atomic.add(ring32, at, np.int32(value))
+
+
+def deliver_row(
+    row, step, worker, workers, lane, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights,
+    ring32, ring64,
+):  # fmt: skip
+    """Add one spike's synapses to pending input; pieces of its row are shared among `workers` groups of `lanes` threads."""
+    for p in range(first[row] + worker, first[row + 1], workers):
+        head = heads[p]
+        start = starts[p]
+        length = head & 255
+        kind = (head >> 8) & 255
+        base = ((head >> 16) & 0xFFFF) << 16
+        slot = (step + (head >> 32)) & mask
+        base += (slot * receptors + kinds[kind * KIND_FIELDS + RECEPTOR_OF]) * n
+        wide = kinds[kind * KIND_FIELDS + WIDE_OF] != 0
+        bits = kinds[kind * KIND_FIELDS + BITS_OF]
+        value = kinds[kind * KIND_FIELDS + VALUE_OF]
+        for j in range(start + lane, start + length, lanes):
+            if bits == 16:
+                word = np.int64(packed[j])
+                weight = ((word & 0xFFFF) ^ 0x8000) - 0x8000
+                add_input(ring32, ring64, wide, base + (word >> 16), weight << value)
+            elif bits == 32:
+                add_input(ring32, ring64, wide, base + np.int64(targets[j]), np.int64(weights[j]) << value)
+            else:
+                add_input(ring32, ring64, wide, base + np.int64(ones[j]), value)
+
+
+def deliver_items(
+    log, begin, end, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64,
+):  # fmt: skip
+    """Deliver spikes [begin, end) of a log: few spikes are shared among many threads, many are dealt to all."""
+    thread = cuda.grid(1)
+    lane = thread % lanes
+    groups = cuda.gridsize(1) // lanes
+    group = thread // lanes
+    each = groups // (end - begin)
+    each = each if each > 0 else 1
+    side = groups // each
+    if group >= side * each:
+        return
+    for i in range(begin + group // each, end, side):
+        item = log[i]
+        row = row_of[item & 0xFFFFFFFF]
+        if row >= 0:
+            deliver_row(
+                row, item >> 32, group % each, each, lane, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones,
+                targets, weights, ring32, ring64,
+            )  # fmt: skip
+
+
+def end_step(control):
+    """By the last block to come here: the step is done."""
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        cuda.threadfence()
+        if cuda.atomic.add(control, TICKET, 1) == cuda.gridDim.x - 1:
+            control[TICKET] = 0
+            control[START] = control[COUNT]
+            step = control[STEP] + 1
+            control[STEP] = step
+            room = control[COUNT] + control[WORST] <= control[CAPACITY]
+            control[RUN] = 1 if step < control[UNTIL] and room else 0
+
+
+# ---- kernels of a step
+
+
+def deliver(
+    control, log, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64
+):
+    """Deliver the spikes of this step, and end it."""
+    if control[RUN] == 0:
+        return
+    begin = control[START]
+    end = control[COUNT]
+    if end > begin:
+        deliver_items(
+            log, begin, end, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights,
+            ring32, ring64,
+        )  # fmt: skip
+    end_step(control)
+
+
+def deliver_given(
+    log, count, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64
+):
+    """Deliver spikes that other parts sent."""
+    if count > 0:
+        deliver_items(
+            log, 0, count, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights,
+            ring32, ring64,
+        )  # fmt: skip
+
+
+def poisson(
+    control, drives, thresholds, drive_of, ids, places, means, zeros, parts, mask, receptors, n, ring32, ring64, flags, counts,
+    network_ids, log,
+):  # fmt: skip
+    """Poisson events of this step: input to neurons, and spikes of Poisson sources.
+
+    The word is (step & 3) of counter (neuron, step >> 2, part): as on the CPU.
+    """
+    if control[RUN] == 0:
+        return
+    step = control[STEP] + 1
+    quad = np.uint32(step >> 2)
+    which = step & 3
+    for e in range(cuda.grid(1), drive_of.size, cuda.gridsize(1)):
+        d = drive_of[e] * DRIVE_FIELDS
+        first = drives[d + FIRST_THRESHOLD]
+        size = drives[d + THRESHOLDS]
+        many = drives[d + PARTS] if size > 0 else parts[e]
+        k0 = np.uint32(drives[d + KEY0])
+        k1 = np.uint32(drives[d + KEY1])
+        events = np.int64(0)
+        for part in range(many):
+            a, b, c, w = philox(ids[e], quad, np.uint32(part), np.uint32(0), k0, k1)  # noqa: F821
+            word = a if which == 0 else (b if which == 1 else (c if which == 2 else w))
+            if size > 0:
+                events += threshold_count(word, thresholds, first, size)  # noqa: F821
+            else:
+                events += search_count(word, means[e], zeros[e])  # noqa: F821
+        if events > 0:
+            place = places[e]
+            receptor = drives[d + RECEPTOR]
+            if receptor == EMITS:
+                events = events if events < 255 else np.int64(255)
+                counts[place] += events
+                emit(control, log, (step << 32) | network_ids[place], events)
+            else:
+                at = ((step & mask) * receptors + receptor) * n + place
+                add_input(ring32, ring64, drives[d + WIDE] != 0, at, events * drives[d + WEIGHT])
+        if drives[d + RECEPTOR] == EMITS:
+            flags[places[e]] = np.uint8(events)
+
+
+def relay(control, low, high, mask, receptors, n, ring32, arrived32, flags, counts, network_ids, log):
+    """Parrots [low, high) emit what arrived."""
+    if control[RUN] == 0:
+        return
+    step = control[STEP] + 1
+    for i in range(low + cuda.grid(1), high, cuda.gridsize(1)):
+        at = (step & mask) * receptors * n + i
+        arrived = np.int64(ring32[at])
+        ring32[at] = np.int32(0)
+        arrived32[i] = np.int32(arrived)
+        times = arrived if arrived > 0 else np.int64(0)
+        times = times if times < 255 else np.int64(255)
+        flags[i] = np.uint8(times)
+        if times > 0:
+            counts[i] += times
+            emit(control, log, (step << 32) | network_ids[i], times)
+
+
+def given(control, steps, places, times, most, flags, counts, network_ids, log):
+    """Spikes given beforehand, one entry per (step, neuron), on top of a neuron's own but never more than `most`."""
+    if control[RUN] == 0:
+        return
+    step = control[STEP] + 1
+    low = np.int64(0)
+    high = np.int64(steps.size)
+    while low < high:
+        middle = (low + high) >> 1
+        if steps[middle] < step:
+            low = middle + 1
+        else:
+            high = middle
+    for e in range(low + cuda.grid(1), steps.size, cuda.gridsize(1)):
+        if steps[e] != step:
+            return
+        i = places[e]
+        room = most[e] - np.int64(flags[i])
+        m = times[e] if times[e] < room else room
+        if m > 0:
+            counts[i] += m
+            emit(control, log, (step << 32) | network_ids[i], m)
+
+
+def current(control, steps, values, each, places, stimulus):
+    """Add a piecewise constant current; values[k] acts on (steps[k], steps[k + 1]]."""
+    if control[RUN] == 0:
+        return
+    step = control[STEP] + 1
+    low = np.int64(0)
+    high = np.int64(steps.size)
+    while low < high:
+        middle = (low + high) >> 1
+        if steps[middle] < step:
+            low = middle + 1
+        else:
+            high = middle
+    k = low - 1
+    if k < 0:
+        return
+    for e in range(cuda.grid(1), places.size, cuda.gridsize(1)):
+        stimulus[places[e]] += values[k * places.size + e] if each else values[k]
+
+
+def sample(control, every, capacity, offset, scale, source, places, out):
+    """Keep what neurons hold after every `every` steps, in a ring of rows."""
+    if control[RUN] == 0:
+        return
+    step = control[STEP] + 1
+    if step % every != 0:
+        return
+    row = (step // every) % capacity
+    for j in range(cuda.grid(1), places.size, cuda.gridsize(1)):
+        out[row * places.size + j] = np.float64(source[offset + places[j]]) * scale
+
+
+# ---- building
+
+
+def draw(
+    targets, rule, n, start, ids, posts, places, selves, degrees, offsets, k0, k1, delay, longest, weight, given_weights,
+    given_delays, listed, sign, magnitude, scale, limit, horizon, place_bits, at, keys, stored_weights,
+):  # fmt: skip
+    """Connections of a strand: key (source * horizon + delay - 1) << place_bits | place, and the stored weight, from `at` on.
+
+    One warp per target. A connection of the wrong sign gets the key DROPPED.
+    """
+    thread = cuda.grid(1)
+    lanes = 8 if cuda.blockDim.x < 32 else 32
+    for i in range(thread // lanes, targets, cuda.gridsize(1) // lanes):
+        own = selves[i]
+        leaves_out = own >= 0 and rule != SAME
+        candidates = n - 1 if leaves_out else n
+        post = np.uint32(posts[i])
+        for k in range(thread % lanes, degrees[i], lanes):
+            a, b, c, _ = philox(post, np.uint32(k), np.uint32(0), np.uint32(0), np.uint32(k0), np.uint32(k1))  # noqa: F821
+            o = offsets[i] + k
+            if rule == DRAW:
+                s = below(a, candidates)  # noqa: F821
+            elif rule == ALL:
+                s = np.int64(k)
+            elif rule == SAME:
+                s = own
+            else:
+                s = listed[o]
+            if leaves_out and s >= own:
+                s += 1
+            source = ids[s] if ids.size > 0 else s + start
+            value = given_weights[o] if given_weights.size > 0 else quantile(weight, c)  # noqa: F821
+            steps = delay_steps(given_delays[o] if given_delays.size > 0 else quantile(delay, b), longest)  # noqa: F821
+            key = ((source * horizon + steps - 1) << place_bits) | places[i]
+            if sign != ANY and (value >= 0.0) != (sign == POSITIVE):
+                key = DROPPED
+            if magnitude:
+                value = abs(value)
+            keys[at + o] = key
+            if stored_weights.size > 0:
+                stored_weights[at + o] = np.int32(stored(value, scale, limit))  # noqa: F821
+
+
+PARTS_OF_KERNELS = (emit, add_input, deliver_row, deliver_items, end_step)
+KERNELS = (deliver, deliver_given, poisson, relay, given, current, sample, draw)
+
+
+@cache
+def load() -> SimpleNamespace:
+    """The kernels, compiled when first launched."""
+    names = words()
+    bind((*DRAWS, *PARTS_OF_KERNELS), device, names)
+    bind(KERNELS, kernel, names)
+    return SimpleNamespace(**{f.__name__: names[f.__name__] for f in KERNELS})

@@ -1,0 +1,52 @@
+"""The connections onto the neurons of a block, before they are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.backends.cpu.connect import ANY, Draws
+from eventsnn.backends.cpu.strands import Strand, Targets, strands
+from eventsnn.backends.members import Members
+from eventsnn.spec import NetworkSpec
+
+
+class Incoming:
+    """Strands by projection; weights that were set since replace those drawn."""
+
+    def __init__(self, spec: NetworkSpec, members: Members) -> None:
+        self._spec, self._members = spec, members
+        self.overrides: dict[int, npt.NDArray[np.float64]] = {}
+        """By projection, in order (target, k)."""
+
+    def targets(self, projection: int) -> Targets:
+        """The projection's targets that live here, by position."""
+        p = self._spec.projections[projection]
+        ranks, posts, places = [], [], []
+        for m in self._members.members:
+            if m.slice.population == p.post:
+                at, ids = p.post_subset.within(m.slice.start, m.slice.stop)
+                ranks.append(np.arange(at, at + len(ids), dtype=np.int64))
+                posts.append(ids)
+                places.append(m.where(ids))
+        none = np.empty(0, np.int64)
+        return Targets(*(np.concatenate([none, *x]) for x in (ranks, posts, places)))
+
+    def strands(self, projection: int) -> list[Strand]:
+        return list(strands(self._spec, projection, self.targets(projection), self.overrides.get(projection)))
+
+    def drawn(self, projection: int) -> list[Draws]:
+        """The projection's connections into this block, both signs together and told with their sign."""
+        return [s.draws._replace(sign=ANY, magnitude=0) for s in self.strands(projection)[:1]]
+
+    def all(self) -> list[Strand]:
+        """The strands of every projection, with in-degrees within the bounds that the input was scaled for."""
+        found = [s for k in range(len(self._spec.projections)) for s in self.strands(k)]
+        for s in found:
+            projection = self._spec.projections[s.projection]
+            if int(s.draws.degrees.max(initial=0)) > projection.per_target:
+                raise RuntimeError(
+                    f"projection {projection.name!r}: a target drew {int(s.draws.degrees.max())} sources, more than the bound of"
+                    f" {projection.per_target:g} that the integer input was scaled for; use another seed"
+                )
+        return found

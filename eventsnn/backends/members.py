@@ -1,0 +1,114 @@
+"""The neurons of a block, whatever computes them: who they are, where they start, which numbers their steps take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.draws import per_neuron
+from eventsnn.errors import ParameterError
+from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, PoissonSource, PopulationSpec, Slice, Train
+
+I8 = npt.NDArray[np.int64]
+
+
+@dataclass(eq=False)
+class Member:
+    """A slice of a population in a block, at positions [low, high)."""
+
+    spec: PopulationSpec
+    slice: Slice
+    low: int
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Value of each parameter: a number or an array over the slice."""
+    injected: list[tuple[int, int]] = field(default_factory=list)
+    """(step, index) of spikes given from outside."""
+
+    @property
+    def high(self) -> int:
+        return self.low + self.slice.stop - self.slice.start
+
+    @property
+    def ids(self) -> I8:
+        return np.arange(self.slice.start, self.slice.stop, dtype=np.int64)
+
+    def where(self, ids: I8) -> I8:
+        """Positions in the block of indices in the population."""
+        return ids - self.slice.start + self.low
+
+    def given(self, now: int) -> tuple[I8, I8]:
+        """Steps (ascending) and positions of the spikes of a train, and of those injected, after step `now`."""
+        steps, ids = np.array(self.injected, np.int64).reshape(-1, 2).T
+        if isinstance(self.spec.dynamics, Train):
+            train = self.spec.dynamics
+            mine = (train.ids >= self.slice.start) & (train.ids < self.slice.stop)
+            steps, ids = np.concatenate([steps, train.steps[mine]]), np.concatenate([ids, train.ids[mine]])
+        later = steps > now
+        order = np.argsort(steps[later], kind="stable")
+        return np.ascontiguousarray(steps[later][order]), self.where(ids[later][order])
+
+
+class Members:
+    """Slices side by side, those that share a kernel next to each other; their starting values."""
+
+    def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
+        self.spec = spec
+        self.real = np.dtype(spec.precision)
+        self.members: list[Member] = []
+        n = 0
+        for s in sorted(slices, key=lambda s: (self._family(s), s.population, s.start)):
+            self.members.append(Member(spec.populations[s.population], s, n))
+            n += s.stop - s.start
+        self.n = n
+        self.slots: list[npt.NDArray[Any]] = []
+        """States, by number and position."""
+        self.currents = {s.population for s in spec.stimuli if isinstance(s, CurrentStimulus)}
+        """Populations that a stimulus current enters."""
+        for m in self.members:
+            self._start(m.spec.dynamics, m)
+
+    @property
+    def network_ids(self) -> I8:
+        return np.concatenate([np.empty(0, np.int64), *(m.spec.first + m.ids for m in self.members)])
+
+    def _family(self, s: Slice) -> str:
+        dynamics = self.spec.populations[s.population].dynamics
+        return dynamics.kernel.name if isinstance(dynamics, Equations) else type(dynamics).__name__.lower()
+
+    def driven(self, m: Member) -> bool:
+        """Whether a stimulus current enters its population."""
+        return m.slice.population in self.currents
+
+    @singledispatchmethod
+    def _start(self, dynamics: object, m: Member) -> None:
+        return None
+
+    @_start.register
+    def _(self, dynamics: Equations, m: Member) -> None:
+        for name, value in dynamics.parameters.items():
+            m.parameters[name] = per_neuron(value, m.spec.key, name, m.ids)
+        while len(self.slots) < len(dynamics.kernel.states):
+            self.slots.append(np.zeros(self.n, self.real))
+        for slot, state in enumerate(dynamics.kernel.states):
+            source = dynamics.initial_from.get(state)
+            start = m.parameters[source] if source else per_neuron(dynamics.initial[state], m.spec.key, state, m.ids)
+            self.slots[slot][m.low : m.high] = start
+
+    @_start.register
+    def _(self, dynamics: PoissonSource, m: Member) -> None:
+        m.parameters["rate"] = per_neuron(dynamics.parameters["rate"], m.spec.key, "rate", m.ids)
+
+    def constants(self, m: Member) -> dict[str, Any]:
+        """Step constants of a member: numbers, and arrays over the slice."""
+        dynamics = m.spec.dynamics
+        assert isinstance(dynamics, Equations)
+        parameters: Mapping[str, Any] = m.parameters
+        try:
+            return dynamics.kernel.constants(parameters, self.spec.dt, self.driven(m))
+        except ParameterError as error:
+            raise ParameterError(f"population {m.spec.name!r}: {error}") from None

@@ -1,0 +1,117 @@
+"""Functions that every backend compiles from this one source: random words, and what is drawn from them.
+
+Plain Python here; a backend makes them its own with `compiled`. Integer and elementwise IEEE operations only, and explicit
+functions where a product meets a sum: the bits are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from eventsnn.spec import CELLS, SIDE
+
+M0 = np.uint64(0xD2511F53)
+M1 = np.uint64(0xCD9E8D57)
+W0 = np.uint64(0x9E3779B9)
+W1 = np.uint64(0xBB67AE85)
+S32 = np.uint64(32)
+LOW = np.uint64(0xFFFFFFFF)
+CELL_BITS = CELLS.bit_length() - 1
+SHIFT = np.int64(52 - CELL_BITS)
+FIRST = np.int64(1022 << CELL_BITS)
+FRACTION = np.int64((1 << (52 - CELL_BITS)) - 1)
+UNIT = 1.0 / (1 << (52 - CELL_BITS))
+NEAREST = 6755399441055744.0
+"""1.5 * 2**52: added and taken away, it rounds a smaller number to the nearest integer, ties to even."""
+
+
+def philox(c0, c1, c2, c3, k0, k1):
+    """Four random uint32 of a counter of four and a key of two uint32: Philox4x32-10.
+
+    Salmon et al. 2011, doi:10.1145/2063384.2063405.
+    """
+    for _ in range(10):
+        p0 = np.uint64(c0) * M0
+        p1 = np.uint64(c2) * M1
+        n0 = np.uint32(p1 >> S32) ^ c1 ^ k0
+        n2 = np.uint32(p0 >> S32) ^ c3 ^ k1
+        c1 = np.uint32(p1 & LOW)
+        c3 = np.uint32(p0 & LOW)
+        c0 = np.uint32(n0)
+        c2 = np.uint32(n2)
+        k0 = np.uint32((np.uint64(k0) + W0) & LOW)
+        k1 = np.uint32((np.uint64(k1) + W1) & LOW)
+    return c0, c1, c2, c3
+
+
+def below(word, n):
+    """A uniform integer in [0, n) from one word."""
+    return np.int64((np.uint64(word) * np.uint64(n)) >> S32)
+
+
+def quantile(low, word):
+    """Look a word up in a quantile table of two rows laid one after the other (layout: eventsnn.spec.Drawn)."""
+    side = word >> np.uint32(31)
+    v = word ^ (np.uint32(0xFFFFFFFF) * side)
+    bits = np.float64(np.float64(v) + 0.5).view(np.int64)
+    k = (bits >> SHIFT) - FIRST + np.int64(side) * SIDE
+    f = np.float64(bits & FRACTION) * UNIT
+    return low[k] + mul(low[k + 1] - low[k], f)
+
+
+def delay_steps(value, longest):
+    """Steps of a drawn delay: the nearest, ties upwards, from 1 to `longest`."""
+    steps = np.int64(math.floor(value + 0.5))
+    steps = steps if steps > 1 else np.int64(1)
+    return steps if steps < longest else longest
+
+
+def stored(value, scale, limit):
+    """The integer that stands for a weight."""
+    x = mul(value, scale)
+    x = x if x > -limit else -limit
+    x = x if x < limit else limit
+    return np.int64((x + NEAREST) - NEAREST)
+
+
+def threshold_count(word, table, first, size):
+    """Events of a Poisson draw: how many of `size` ascending thresholds, from `first`, lie below the word."""
+    n = 0
+    while n < size and word > table[first + n]:
+        n += 1
+    return n
+
+
+def search_count(word, mean, zero):
+    """Events of a Poisson draw by sequential search; `zero` is exp(-mean)."""
+    u = mul(np.float64(word) + 0.5, 1.0 / 4294967296.0)
+    p = zero
+    total = p
+    n = 0
+    while u >= total and n < 64:
+        n += 1
+        p = mul(p, mean) / np.float64(n)
+        total = total + p
+    return n
+
+
+DRAWS = (philox, below, quantile, delay_steps, stored, threshold_count, search_count)
+
+
+def bind(functions: Iterable[Callable[..., Any]], decorate: Callable[[Callable[..., Any]], Any], names: dict[str, Any]) -> None:
+    """Put each function, decorated, into `names`, which becomes the globals of all of them.
+
+    Names that are not there yet come from the function's own module; a name that is there is kept.
+    """
+    for f in functions:
+        assert isinstance(f, FunctionType)
+        for name, value in f.__globals__.items():
+            names.setdefault(name, value)
+        mine = FunctionType(f.__code__, names, f.__name__, f.__defaults__)
+        mine.__module__, mine.__qualname__, mine.__doc__ = f.__module__, f.__qualname__, f.__doc__
+        names[f.__name__] = decorate(mine)

@@ -1,0 +1,81 @@
+"""What a part will take on a GPU, from the description alone, by the layout of backends/cuda."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from eventsnn.scheduler.estimate import expected_synapses, states_of
+from eventsnn.scheduler.layout import overlap
+from eventsnn.scheduler.tables import SYNAPSE, Bundle, bundles_of, segments
+from eventsnn.spec import CurrentStimulus, NetworkSpec, PoissonStimulus, Slice
+
+PIECE, PIECE_BYTES = 128, 16
+"""Most synapses of a piece, and the bytes that say where it lies."""
+BLOCK = 65_536
+SORTING = 36
+"""Bytes per synapse while those of one pre population and kind are sorted: keys, their order, and copies of both."""
+NEURON = 4 + 1 + 8 + 8
+"""Bytes per neuron besides states and inputs: refractory counter, flag, counter of spikes, id."""
+DRIVE = 8 + 4 + 8 + 8 + 8 + 8
+"""Bytes per neuron of a Poisson input."""
+LOG_ITEMS = 1 << 20
+SAMPLES = 1 << 26
+"""Bytes of the samples of one recording."""
+CONTEXT = 5e8
+"""Bytes that the driver, the kernels and the pools of CuPy take beside the arrays."""
+
+
+def device_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> tuple[float, float]:
+    """Expected bytes on the GPU of a part with these slices: of its arrays, and of all while it is built."""
+    here = defaultdict(list)
+    for piece in slices:
+        here[piece.population].append(piece)
+    counts = [(p, sum(expected_synapses(p, piece) for piece in here[p.post])) for p in spec.projections if p.post in here]
+    bundles = bundles_of(spec, counts)
+    neurons = sum(s.stop - s.start for s in slices)
+    resident = _synapses(spec, bundles, neurons) + _state(spec, here, neurons)
+    return resident, resident + _sorting(bundles) + CONTEXT
+
+
+def _synapses(spec: NetworkSpec, bundles: Sequence[Bundle], neurons: int) -> float:
+    blocks = max(1, math.ceil(neurons / BLOCK))
+    kinds = defaultdict(list)
+    for b in bundles:
+        kinds[b.kind].append(b)
+    total = 4.0 * spec.size + 8.0 * sum(spec.populations[pre].size for pre in {b.projection.pre for b in bundles})
+    for kind, members in kinds.items():
+        synapses = sum(b.synapses for b in members)
+        found = segments(members, blocks)
+        # a segment of n synapses has ceil(n / PIECE) pieces: at least one, and half a piece more on average where it is long
+        pieces = found + (synapses / PIECE if synapses > PIECE * found else synapses * synapses / max(found, 1.0) / PIECE**2)
+        total += SYNAPSE[kind.bits] * synapses + PIECE_BYTES * pieces
+    return total
+
+
+def _sorting(bundles: Sequence[Bundle]) -> float:
+    together: dict[tuple[object, int], float] = defaultdict(float)
+    for b in bundles:
+        together[b.kind, b.projection.pre] += b.synapses
+    return SORTING * max(together.values(), default=0.0)
+
+
+def _state(spec: NetworkSpec, here: dict[int, list[Slice]], neurons: int) -> float:
+    populations = [spec.populations[k] for k in here]
+    real = 4 if spec.precision == "float32" else 8
+    receptors = max((len(p.receptors) for p in populations), default=0) or 1
+    slots = 1 << max((p.max_delay for p in spec.projections), default=1).bit_length()
+    widths = {8 if r.wide else 4 for p in populations for r in p.receptors}
+    columns = NEURON + real * max((states_of(p) for p in populations), default=0) + sum(widths) * receptors * (slots + 1)
+    if any(isinstance(s, CurrentStimulus) for s in spec.stimuli):
+        columns += real
+    driven = sum(
+        overlap(s.subset, piece.start, piece.stop)
+        for s in spec.stimuli
+        if isinstance(s, PoissonStimulus)
+        for piece in here.get(s.population, ())
+    )
+    worst = sum((piece.stop - piece.start) * spec.populations[k].multiplicity for k, found in here.items() for piece in found)
+    samples = sum(SAMPLES for r in spec.recordings if r.what != "spikes" and r.population in here)
+    return columns * float(neurons) + DRIVE * driven + 8.0 * max(LOG_ITEMS, 2 * worst) + samples
