@@ -1,7 +1,7 @@
 """What a GPU gives: `python -m benchmarks.gpu` on a machine with one; figures go to results/gpu.json.
 
-Bits first (the tests of backend cuda against the CPU), then the microcircuit at full scale, Brunel, CUBA and small networks: build
-time, real-time factor with and without recording, and where the time of a step goes.
+The microcircuit at full scale with and without recording, its bits against the CPU's, the tests of backend cuda, what each launch
+of a step costs, and Brunel's, CUBA's and small networks.
 """
 
 from __future__ import annotations

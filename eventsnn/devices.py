@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-OLDEST = (7, 0)
+OLDEST = (7, 5)
 """Compute capability of the oldest GPU that CUDA 13 and the kernels here support."""
 OLDEST_DRIVER = 13
 """Major version of CUDA that the driver must know."""

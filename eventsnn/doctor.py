@@ -38,12 +38,16 @@ class Finding:
 
 def findings() -> Iterator[Finding]:
     """What was found, in the order in which it is told."""
-    yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", sys.version_info >= (3, 11))
+    yield Finding(
+        "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", sys.version_info >= (3, 11)
+    )
     yield Finding("cores", f"{_cores()} for this process")
     versions = {name: _version(name) for name in NEEDED}
     lost = [name for name, found in versions.items() if found is None]
     told = ", ".join(f"{name} {found or 'missing'}" for name, found in versions.items())
-    yield Finding("packages", told + (f"; install again: python -m pip install eventsnn ({', '.join(lost)})" if lost else ""), not lost)
+    yield Finding(
+        "packages", told + (f"; install again: python -m pip install eventsnn ({', '.join(lost)})" if lost else ""), not lost
+    )
     for extra, names in EXTRAS.items():
         yield _extra(extra, names)
     yield _gpu()
@@ -72,17 +76,19 @@ def _gpu() -> Finding:
     if isinstance(gpu, str):
         return Finding("GPU", f"none: {gpu}")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    text = f"{gpu.name}, compute capability {gpu.capability[0]}.{gpu.capability[1]}, {gpu.free / 1e9:.1f} GB free of {gpu.memory / 1e9:.1f}"
-    return Finding("GPU", text + (f", CUDA_VISIBLE_DEVICES={visible}" if visible else "") + _driver(gpu), True)
+    facts = [gpu.name, f"compute capability {gpu.capability[0]}.{gpu.capability[1]}"]
+    facts.append(f"{gpu.free / 1e9:.1f} GB free of {gpu.memory / 1e9:.1f}")
+    facts += [f"CUDA_VISIBLE_DEVICES={visible}"] * bool(visible) + _driver(gpu)
+    return Finding("GPU", ", ".join(facts), True)
 
 
-def _driver(gpu: Gpu) -> str:
+def _driver(gpu: Gpu) -> list[str]:
     if gpu.simulated:
-        return ""
+        return []
     from cupy.cuda import runtime
 
     version = runtime.driverGetVersion()
-    return f", driver for CUDA {version // 1000}.{version % 1000 // 10}"
+    return [f"driver for CUDA {version // 1000}.{version % 1000 // 10}"]
 
 
 def _ptx() -> str | None:

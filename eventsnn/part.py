@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cpu import access
-from eventsnn.backends.cpu.collect import Collector
-from eventsnn.backends.cpu.exchange import WHY, Crossing
-from eventsnn.backends.cpu.threads import PeerLost, Threads
+from eventsnn.backends import access
+from eventsnn.backends.collect import Collector
+from eventsnn.backends.cpu.exchange import WHY, Crossing, PeerLost
+from eventsnn.backends.engine import make_engine
 from eventsnn.spec import Layout, NetworkSpec
 
 I8 = npt.NDArray[np.int64]
@@ -52,8 +52,8 @@ class Part:
         self._links: Links | None = None
         self._crossing: Crossing | None = None
         self._epoch = 1
-        self._threads = Threads(spec, layout[rank], threads, f"eventsnn-{rank}")
-        self._collector = Collector(spec, layout[rank], self._threads.blocks)
+        self._engine = make_engine(backend, spec, layout[rank], threads, f"eventsnn-{rank}")
+        self._collector = Collector(spec, layout[rank], [s for b in self._engine.blocks for s in b.samplers])
         self._seconds = {"wall": 0.0, "exchange": 0.0, "record": 0.0, "build": time.perf_counter() - began}
         self._closed = False
 
@@ -68,7 +68,7 @@ class Part:
     def wanted(self, rank: int) -> bytes:
         """Which neurons of part `rank` have targets here: packed bits, in the order of its slices."""
         found = np.zeros(self.spec.size, bool)
-        for b in self._threads.blocks:
+        for b in self._engine.blocks:
             found |= b.sources()
         return np.packbits(found[self._ids(rank)]).tobytes()
 
@@ -86,14 +86,14 @@ class Part:
         fds = np.empty(0, np.int32) if links.fds is None else np.asarray(links.fds, np.int32)
         self._epoch = epoch
         self._crossing = Crossing(masks, fds, links.generation, links.deadline, n)
-        self._threads.cross(self._crossing, epoch)
+        self._engine.cross(self._crossing, epoch)
 
     def _exchange(self, links: Links, crossing: Crossing) -> None:
         """Exchange over sockets that libc cannot write to."""
         began = time.perf_counter()
         packets = links.exchange(self.step, crossing.packets())
         for peer, packet in zip(links.peers, packets, strict=True):
-            why = crossing.accept(packet, self._threads.lists[-1], self.step)
+            why = crossing.accept(packet, self._engine.lists[-1], self.step)
             if why:
                 raise links.lost(peer, self.step, WHY[why])
         self._seconds["exchange"] += time.perf_counter() - began
@@ -103,7 +103,7 @@ class Part:
     @property
     def spikes(self) -> int:
         """Spikes so far."""
-        return self._threads.spikes
+        return self._engine.spikes
 
     def run(
         self, until: int, sink: Sink | None, progress: Callable[[int, int], None] | None, stop: threading.Event
@@ -114,7 +114,7 @@ class Part:
         """
         began = time.perf_counter()
         before = dict(self._seconds)
-        self._threads.refresh(self.step)
+        self._engine.refresh(self.step)
         size, told = FIRST_SEGMENT, began
         while self.step < until and not stop.is_set():
             t = time.perf_counter()
@@ -139,7 +139,7 @@ class Part:
 
     def _advance(self, until: int) -> None:
         try:
-            self.step = self._threads.advance(self.step, until)
+            self.step = self._engine.advance(self.step, until)
         except PeerLost as lost:
             assert self._links is not None
             raise self._links.lost(self._links.peers[lost.peer], self.step, lost.why) from None
@@ -150,7 +150,7 @@ class Part:
 
     def _hand_on(self, sink: Sink | None) -> None:
         began = time.perf_counter()
-        items = self._threads.recorded()
+        items = self._engine.recorded()
         if sink is not None:
             sink.put(self.rank, self.step, self._collector.chunks(items, self.step))
         self._seconds["record"] += time.perf_counter() - began
@@ -163,46 +163,38 @@ class Part:
 
     def get(self, population: int, name: str, ids: I8) -> npt.NDArray[np.float64]:
         """Values of a state or parameter."""
-        return access.read(self._threads.blocks, population, name, ids)
+        return access.read(self._engine.blocks, population, name, ids)
 
     def set(self, population: int, name: str, ids: I8, values: npt.NDArray[Any]) -> None:
         """Set a state or parameter; effective from the next step."""
-        access.write(self._threads.blocks, population, name, ids, values)
-        self._threads.stale()
+        access.write(self._engine.blocks, population, name, ids, values)
+        self._engine.stale()
 
     def inject(self, population: int, steps: I8, ids: I8) -> None:
         """Each neuron of ids emits a spike at its step (> the current one)."""
-        for _, m, inside in access.owners(self._threads.blocks, population, ids):
-            m.injected = [x for x in m.injected if x[0] > self.step]
-            m.injected += list(zip(steps[inside].tolist(), ids[inside].tolist(), strict=True))
-        self._threads.stale()
+        access.inject(self._engine.blocks, population, steps, ids, self.step)
+        self._engine.stale()
 
     def counts(self, population: int, ids: I8) -> I8:
         """Spikes so far."""
-        out = np.zeros(len(ids), np.int64)
-        for b, m, inside in access.owners(self._threads.blocks, population, ids):
-            out[inside] = b.neurons.counts[m.where(ids[inside])]
-        return out
+        return access.counts(self._engine.blocks, population, ids)
 
     def weights(self, projection: int) -> dict[str, npt.NDArray[Any]]:
         """Connections, ordered by (post, k): pre, post, weight, delay (ms)."""
-        return access.connections(self._threads.blocks, self.spec, projection)
+        return access.connections(self._engine.blocks, self.spec, projection)
 
     def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
         """New weights in the order of `weights`, for spikes from now on; spikes under way keep the old ones."""
-        lists = self._threads.lists
-        access.set_weights(self._threads.blocks, self.spec, projection, values, lists, self.step)
-        lists[1:, 2] = 0
-        self._threads.stale()
+        self._engine.set_weights(projection, access.dealt(self._engine.blocks, projection, values), self.step)
 
     def statistics(self) -> dict[str, object]:
         """Sizes and seconds of this part."""
-        blocks = self._threads.blocks
+        blocks = self._engine.blocks
         return {
-            "synapses": sum(t.synapses for b in blocks for t in b.tables),
-            "bytes": sum(b.nbytes() for b in blocks),
-            "synapse_bytes": sum(t.nbytes for b in blocks for t in b.tables),
-            "threads": self._threads.number,
+            "synapses": sum(b.synapses for b in blocks),
+            "bytes": sum(b.nbytes for b in blocks),
+            "synapse_bytes": sum(b.synapse_bytes for b in blocks),
+            "threads": self._engine.number,
             "spikes": self.spikes,
             **{f"seconds_{k}": v for k, v in self._seconds.items()},
         }
@@ -213,4 +205,4 @@ class Part:
             self._closed = True
             if self._links is not None:
                 self._links.close()
-            self._threads.close()
+            self._engine.close()

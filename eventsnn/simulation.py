@@ -75,7 +75,8 @@ class Simulation:
         """`store`: where recordings go; None: memory, in-process only. `client`: a distributed.Client; None: in-process.
 
         `threads` of each part: the worker's, or the cores of this process, when None. `parts`: 1 in-process and one per worker
-        when None. `backend`: "cpu", "cuda", or "auto": the GPU of each process that has one, else its CPU. `partition`: (network spec, n) -> slices of each part; `placement`: (layout, places) -> place of each part.
+        when None. `partition`: (network spec, n) -> slices of each part; `placement`: (layout, places) -> place of each part.
+        `backend`: "cpu", "cuda", or "auto": the GPU of each process that has one, else its CPU.
         `progress`: called with (ms reached, spikes so far) at most five times a second; True shows a bar on stderr.
         """
         _check_arguments(network, client, backend)

@@ -6,10 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
 from eventsnn.scheduler.estimate import expected_synapses, states_of
 from eventsnn.scheduler.layout import overlap
 from eventsnn.scheduler.tables import SYNAPSE, Bundle, bundles_of, segments
-from eventsnn.spec import CurrentStimulus, NetworkSpec, PoissonStimulus, Slice
+from eventsnn.spec import CurrentStimulus, NetworkSpec, PoissonStimulus, RecordingSpec, Slice
 
 PIECE, PIECE_BYTES = 128, 16
 """Most synapses of a piece, and the bytes that say where it lies."""
@@ -22,7 +24,9 @@ DRIVE = 8 + 4 + 8 + 8 + 8 + 8
 """Bytes per neuron of a Poisson input."""
 LOG_ITEMS = 1 << 20
 SAMPLES = 1 << 26
-"""Bytes of the samples of one recording."""
+"""Bytes of the samples of one recording, at most;"""
+SAMPLE_ROWS = 1 << 16
+"""and rows."""
 CONTEXT = 5e8
 """Bytes that the driver, the kernels and the pools of CuPy take beside the arrays."""
 
@@ -77,5 +81,10 @@ def _state(spec: NetworkSpec, here: dict[int, list[Slice]], neurons: int) -> flo
         for piece in here.get(s.population, ())
     )
     worst = sum((piece.stop - piece.start) * spec.populations[k].multiplicity for k, found in here.items() for piece in found)
-    samples = sum(SAMPLES for r in spec.recordings if r.what != "spikes" and r.population in here)
+    samples = sum(_samples(r, here.get(r.population, [])) for r in spec.recordings if r.what != "spikes")
     return columns * float(neurons) + DRIVE * driven + 8.0 * max(LOG_ITEMS, 2 * worst) + samples
+
+
+def _samples(recording: RecordingSpec, slices: Sequence[Slice]) -> float:
+    row = np.dtype(recording.dtype).itemsize * sum(overlap(recording.subset, s.start, s.stop) for s in slices)
+    return float(row * max(2, min(SAMPLE_ROWS, SAMPLES // row))) if row else 0.0

@@ -66,14 +66,16 @@ class Plan:
 
     def check_memory(self) -> None:
         """PlanError where the parts at a place need more than it, or its GPU, has."""
-        on_gpu = [(share, share.place.gpu) for share in self.shares if isinstance(share.place.gpu, Gpu) and share.backend == "cuda"]
+        on_gpu = [
+            (share, share.place.gpu) for share in self.shares if isinstance(share.place.gpu, Gpu) and share.backend == "cuda"
+        ]
         for gpu in {gpu.uuid: gpu for _, gpu in on_gpu}.values():
             here = [share for share, other in on_gpu if other.uuid == gpu.uuid]
             need = sum(share.device for share in here)
             if need > gpu.free:
                 raise PlanError(
-                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB of GPU memory while it is built and"
-                    f" {gpu.name} has {gpu.free / GB:.2f} GB free of {gpu.memory / GB:.2f} GB;"
+                    f"{_who(here)} need{'s' if len(here) == 1 else ''} about {need / GB:.2f} GB of GPU memory while it is built"
+                    f" and {gpu.name} has {gpu.free / GB:.2f} GB free of {gpu.memory / GB:.2f} GB;"
                     " use more GPUs, end what else uses it, or make the network smaller"
                 )
         for place in dict.fromkeys(share.place for share in self.shares):
@@ -141,7 +143,7 @@ def make_plan(
 
 
 def computing(backend: str, place: Place) -> str:
-    """"cpu" or "cuda"; PlanError where a GPU was asked for and there is none."""
+    """ "cpu" or "cuda"; PlanError where a GPU was asked for and there is none."""
     if backend == "cpu" or (backend == "auto" and (isinstance(place.gpu, str) or place.gpu.simulated)):
         return "cpu"
     if isinstance(place.gpu, str):

@@ -98,8 +98,8 @@ ARGUMENTS: list[Wrong] = [
     (
         "backend cuda",
         build(backend="cuda"),
-        ParameterError,
-        "backend 'cuda' is not available in this version; use 'auto' or 'cpu'",
+        PlanError,
+        "backend='cuda': the card is on fire; or use backend='cpu'",
     ),
     ("backend typo", build(backend="cpuu"), UnknownName, "no backend 'cpuu'; did you mean 'cpu'?"),
     ("precision", build(precision="float46"), UnknownName, "no precision 'float46'; did you mean 'float64'?"),
@@ -208,8 +208,9 @@ STORES: list[Wrong] = [
 
 @pytest.mark.parametrize(("use", "kind", "told"), [w[1:] for w in ARGUMENTS + PLANS], ids=[w[0] for w in ARGUMENTS + PLANS])
 def test_a_simulation_that_cannot_be_is_refused_where_it_is_made(
-    use: Callable[[Path], object], kind: type[Exception], told: str, tmp_path: Path
+    use: Callable[[Path], object], kind: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("eventsnn.simulation.find_gpu", lambda: "the card is on fire")
     before = ours()
     with pytest.raises(kind, match=re.escape(told)):
         use(tmp_path)

@@ -81,7 +81,7 @@ def launches() -> Iterator[dict[tuple[str, Any], Any]]:
 
 def _launch(block: Any, spec: NetworkSpec) -> None:
     made = block(spec, [Slice(k, 0, p.size) for k, p in enumerate(spec.populations)])
-    made.steps(np.zeros(9, np.int64), np.zeros(10, np.int64), 0)
+    made.steps(0)
     made.deliver(np.zeros(3, np.int64))
 
 

@@ -162,7 +162,7 @@ def test_no_block_is_larger_than_its_indices(monkeypatch: pytest.MonkeyPatch) ->
     for k, n in enumerate((1, 7, 8, 1, 1, 5, 9)):
         net.population(f"p{k}", n, CALM)
     with snn.Simulation(net, threads=1) as sim:
-        blocks = sim._parts._engines[0].part._threads.blocks  # type: ignore[attr-defined]
+        blocks = sim._parts._engines[0].part._engine.blocks  # type: ignore[attr-defined]
         assert sum(b.neurons.n for b in blocks) == 32
         assert max(b.neurons.n for b in blocks) <= 8
 

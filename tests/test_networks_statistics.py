@@ -24,7 +24,7 @@ def test_brunels_network_has_nests_rate_and_irregularity() -> None:
 
 @pytest.fixture(scope="module")
 def small() -> dict[str, np.ndarray]:
-    """Rates (Hz), Fano factors of the counts in 1 ms and CVs of the intervals: (4 seeds, 8 populations), 10 s after 0.5 s each."""
+    """Rates (Hz), Fano factors of counts in 1 ms, CVs of intervals: (4 seeds, 8 populations), 10 s after 0.5 s each."""
     found: dict[str, list[list[float]]] = {"rate": [], "fano": [], "cv": []}
     for seed in range(1, 5):
         net = microcircuit(0.1, seed=seed)

@@ -272,7 +272,7 @@ def test_run_takes_a_multiple_of_dt(duration: Any, kind: type[Exception], told: 
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"backend": "cuda"}, ParameterError, "backend 'cuda' is not available in this version; use 'auto' or 'cpu'"),
+        ({"backend": "gpu"}, UnknownName, "Valid: auto, cpu, cuda"),
         ({"backend": "cp"}, UnknownName, "did you mean 'cpu'"),
         ({"precision": "double"}, UnknownName, "float64, float32"),
         ({"threads": 0}, ParameterError, "threads=0: give at least 1"),

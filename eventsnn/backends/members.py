@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any
@@ -74,6 +74,7 @@ class Members:
 
     @property
     def network_ids(self) -> I8:
+        """By position."""
         return np.concatenate([np.empty(0, np.int64), *(m.spec.first + m.ids for m in self.members)])
 
     def _family(self, s: Slice) -> str:
@@ -89,7 +90,7 @@ class Members:
         return None
 
     @_start.register
-    def _(self, dynamics: Equations, m: Member) -> None:
+    def _start_equations(self, dynamics: Equations, m: Member) -> None:
         for name, value in dynamics.parameters.items():
             m.parameters[name] = per_neuron(value, m.spec.key, name, m.ids)
         while len(self.slots) < len(dynamics.kernel.states):
@@ -100,15 +101,31 @@ class Members:
             self.slots[slot][m.low : m.high] = start
 
     @_start.register
-    def _(self, dynamics: PoissonSource, m: Member) -> None:
+    def _start_poisson(self, dynamics: PoissonSource, m: Member) -> None:
         m.parameters["rate"] = per_neuron(dynamics.parameters["rate"], m.spec.key, "rate", m.ids)
 
-    def constants(self, m: Member) -> dict[str, Any]:
-        """Step constants of a member: numbers, and arrays over the slice."""
+    def constants(self, run: Sequence[Member]) -> dict[str, Any]:
+        """Step constants of neighbours that share a kernel, and the scale of each receptor's input: one number where all neurons
+        share it, else an array over the run."""
+        each = [self._constants(m) for m in run]
+        sizes = [m.high - m.low for m in run]
+        return {
+            name: each[0][name]
+            if _alike([x[name] for x in each])
+            else np.concatenate([np.broadcast_to(x[name], n) for x, n in zip(each, sizes, strict=True)])
+            for name in each[0]
+        }
+
+    def _constants(self, m: Member) -> dict[str, Any]:
         dynamics = m.spec.dynamics
         assert isinstance(dynamics, Equations)
-        parameters: Mapping[str, Any] = m.parameters
+        scales = {f"scale_{r}": 2.0**x.exponent for r, x in zip(dynamics.kernel.receptors, m.spec.receptors, strict=True)}
         try:
-            return dynamics.kernel.constants(parameters, self.spec.dt, self.driven(m))
+            return scales | dynamics.kernel.constants(m.parameters, self.spec.dt, self.driven(m))
         except ParameterError as error:
             raise ParameterError(f"population {m.spec.name!r}: {error}") from None
+
+
+def _alike(values: Sequence[Any]) -> bool:
+    """Whether one number stands for all."""
+    return not any(isinstance(x, np.ndarray) for x in values) and all(x == values[0] for x in values)

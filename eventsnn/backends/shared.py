@@ -1,12 +1,12 @@
 """Functions that every backend compiles from this one source: random words, and what is drawn from them.
 
-Plain Python here; a backend makes them its own with `compiled`. Integer and elementwise IEEE operations only, and explicit
-functions where a product meets a sum: the bits are the same on every machine.
+Plain Python here; a backend makes them its own with `bind`, and says what the words `item` (element of an array), `bits` (of a
+float), `clamp`, `nearest` (integer, ties to even) and `mul` (a product that is never fused into a sum) mean to it. Integer and
+elementwise IEEE operations only: the bits are the same on every machine.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
@@ -26,8 +26,6 @@ SHIFT = np.int64(52 - CELL_BITS)
 FIRST = np.int64(1022 << CELL_BITS)
 FRACTION = np.int64((1 << (52 - CELL_BITS)) - 1)
 UNIT = 1.0 / (1 << (52 - CELL_BITS))
-NEAREST = 6755399441055744.0
-"""1.5 * 2**52: added and taken away, it rounds a smaller number to the nearest integer, ties to even."""
 
 
 def philox(c0, c1, c2, c3, k0, k1):
@@ -54,29 +52,25 @@ def below(word, n):
     return np.int64((np.uint64(word) * np.uint64(n)) >> S32)
 
 
-def quantile(low, word):
-    """Look a word up in a quantile table of two rows laid one after the other (layout: eventsnn.spec.Drawn)."""
+def quantile(table, word):
+    """Look a word up in a quantile table, its two rows one after the other (layout: eventsnn.spec.Drawn)."""
     side = word >> np.uint32(31)
-    v = word ^ (np.uint32(0xFFFFFFFF) * side)
-    bits = np.float64(np.float64(v) + 0.5).view(np.int64)
-    k = (bits >> SHIFT) - FIRST + np.int64(side) * SIDE
-    f = np.float64(bits & FRACTION) * UNIT
-    return low[k] + mul(low[k + 1] - low[k], f)
+    mirrored = word ^ (np.uint32(0xFFFFFFFF) * side)
+    place = bits(np.float64(mirrored) + 0.5)
+    k = (place >> SHIFT) - FIRST + SIDE * np.int64(side)
+    low = item(table, k, np.float64)
+    part = mul(np.float64(place & FRACTION), UNIT)
+    return low + mul(item(table, k + 1, np.float64) - low, part)
 
 
 def delay_steps(value, longest):
     """Steps of a drawn delay: the nearest, ties upwards, from 1 to `longest`."""
-    steps = np.int64(math.floor(value + 0.5))
-    steps = steps if steps > 1 else np.int64(1)
-    return steps if steps < longest else longest
+    return clamp(np.int64(value + 0.5), 1, longest)
 
 
-def stored(value, scale, limit):
+def stored_weight(value, scale, limit):
     """The integer that stands for a weight."""
-    x = mul(value, scale)
-    x = x if x > -limit else -limit
-    x = x if x < limit else limit
-    return np.int64((x + NEAREST) - NEAREST)
+    return nearest(clamp(mul(value, scale), -limit, limit))
 
 
 def threshold_count(word, table, first, size):
@@ -100,7 +94,7 @@ def search_count(word, mean, zero):
     return n
 
 
-DRAWS = (philox, below, quantile, delay_steps, stored, threshold_count, search_count)
+DRAWS = (philox, below, quantile, delay_steps, stored_weight, threshold_count, search_count)
 
 
 def bind(functions: Iterable[Callable[..., Any]], decorate: Callable[[Callable[..., Any]], Any], names: dict[str, Any]) -> None:

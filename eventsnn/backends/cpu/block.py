@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu import delivery, drive
-from eventsnn.backends.cpu.connect import ANY, Draws
 from eventsnn.backends.cpu.emission import EMIT, SAMPLE
 from eventsnn.backends.cpu.memory import release
-from eventsnn.backends.cpu.neurons import Member, Neurons
+from eventsnn.backends.cpu.neurons import Neurons
 from eventsnn.backends.cpu.operation import Operation, Program
 from eventsnn.backends.cpu.poisson import counts_operation
-from eventsnn.backends.cpu.strands import Strand, Targets, strands
 from eventsnn.backends.cpu.tables import Table, build_table, kinds_of
+from eventsnn.backends.incoming import Incoming
 from eventsnn.draws import per_neuron
 from eventsnn.spec import Equations, NetworkSpec, PoissonStimulus, RecordingSpec, Slice
 
@@ -39,6 +38,14 @@ class Sampler:
     operation: Operation
     before: bool
     """Whether the sample is taken before the update (what arrived), or after it (a state)."""
+
+    @property
+    def capacity(self) -> int:
+        return len(self.samples)
+
+    def collected(self, step: int) -> npt.NDArray[Any]:
+        """Samples of this segment, which ends at `step`."""
+        return self.samples[: int(self.rows[0])]
 
     def reserve(self, rows: int) -> None:
         """Make room for so many samples between two collections; programs must be made anew."""
@@ -66,7 +73,7 @@ class Block:
         self.neurons = Neurons(spec, slices)
         self.tables: list[Table] = []
         self.pending: list[Pending] = []
-        self.overrides: dict[int, npt.NDArray[np.float64]] = {}
+        self.incoming = Incoming(spec, self.neurons)
         self.carried: dict[tuple[int, bool], npt.NDArray[Any]] = {}
         self.row_of = np.full(spec.size, -1, np.int32)
         self.rates: dict[tuple[int, int], Any] = {}
@@ -85,31 +92,9 @@ class Block:
 
     # ---- synapses
 
-    def targets(self, projection: int) -> Targets:
-        """The projection's targets that live here, by position."""
-        p = self.spec.projections[projection]
-        ranks, posts, places = [], [], []
-        for m in self.neurons.members:
-            if m.slice.population == p.post:
-                at, ids = p.post_subset.within(m.slice.start, m.slice.stop)
-                ranks.append(np.arange(at, at + len(ids), dtype=np.int64))
-                posts.append(ids)
-                places.append(m.where(ids))
-        none = np.empty(0, np.int64)
-        return Targets(*(np.concatenate([none, *x]) for x in (ranks, posts, places)))
-
-    def strands(self, projection: int) -> list[Strand]:
-        return list(strands(self.spec, projection, self.targets(projection), self.overrides.get(projection)))
-
-    def drawn(self, projection: int) -> list[Draws]:
-        """The projection's connections into this block, both signs together and told with their sign."""
-        return [s.draws._replace(sign=ANY, magnitude=0) for s in self.strands(projection)[:1]]
-
     def build(self) -> None:
         """Draw the incoming synapses. Takes seconds on large networks; releases the GIL."""
-        found = [s for k in range(len(self.spec.projections)) for s in self.strands(k)]
-        for s in found:
-            self._check_degrees(s)
+        found = self.incoming.all()
         pres = sorted({self.spec.projections[s.projection].pre for s in found})
         bases, sizes, base = {}, {}, 0
         for pre in pres:
@@ -124,20 +109,11 @@ class Block:
             )
         self.pending = [Pending(t, self.neurons.n) for t in self.tables]
 
-    def _check_degrees(self, s: Strand) -> None:
-        projection = self.spec.projections[s.projection]
-        most = int(s.draws.degrees.max(initial=0))
-        if most > projection.per_target:
-            raise RuntimeError(
-                f"projection {projection.name!r}: a target drew {most} sources, more than the bound of"
-                f" {projection.per_target:g} that the integer input was scaled for; use another seed"
-            )
-
     def set_weights(self, projection: int, values: npt.NDArray[np.float64], lists: I8, now: int) -> None:
         """New weights, in order (target, k), for spikes from now on; what is under way keeps the old ones."""
         self.carried = self.settle(lists, now)
         self.close()
-        self.overrides[projection] = values
+        self.incoming.overrides[projection] = values
         self.build()
 
     def settle(self, lists: I8, now: int) -> dict[tuple[int, bool], npt.NDArray[Any]]:
@@ -276,14 +252,20 @@ class Block:
         receptor = population.receptors[number]
         return self.neurons.accumulator(number, receptor.wide), 2.0**receptor.exponent, True
 
-    def member(self, population: int, index: int) -> Member:
-        return self.neurons.member(population, index)
-
+    @property
     def nbytes(self) -> int:
-        """Bytes of states, synapses and what is under way."""
+        """Of states, synapses and what is under way."""
         state = sum(a.nbytes for a in (*self.neurons.slots, *self.neurons.accumulators.values())) + 29 * self.neurons.n
         waiting = sum(p.calendar.nbytes + (p.ring.nbytes if p.ring is not None else 0) for p in self.pending)
         return state + waiting + sum(t.nbytes for t in self.tables) + self.row_of.nbytes
+
+    @property
+    def synapses(self) -> int:
+        return sum(t.synapses for t in self.tables)
+
+    @property
+    def synapse_bytes(self) -> int:
+        return sum(t.nbytes for t in self.tables)
 
     def close(self) -> None:
         for p in self.pending:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cpu.intrinsics import call, clamp, item, view, words
+from eventsnn.backends.cpu.intrinsics import call, item, view, words
 from eventsnn.backends.cpu.operation import Code, Operation
-from eventsnn.backends.cpu.philox import below, philox, quantile
+from eventsnn.backends.cpu.philox import below, delay_steps, philox, quantile, stored_weight
 from eventsnn.spec import SIDE, Drawn, Fixed, Value
 
 RANDOM, ALL, SAME, LISTED = range(4)
@@ -132,8 +132,8 @@ def draw(args, i):
         if has_given:
             y = item(given, k, np.float64)
         other = signed & ((y >= 0.0) != positive)
-        delays[k] = 0 if other else clamp(np.int64(x + 0.5), 1, longest)
-        weights[k] = round(clamp((abs(y) if magnitude else y) * scale, -limit, limit))
+        delays[k] = 0 if other else delay_steps(x, longest)
+        weights[k] = stored_weight(abs(y) if magnitude else y, scale, limit)
     return degree
 
 

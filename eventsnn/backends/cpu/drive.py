@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsnn.backends.cpu.intrinsics import item, view, words
 from eventsnn.backends.cpu.operation import Code
-from eventsnn.backends.cpu.philox import philox
+from eventsnn.backends.cpu.philox import philox, search_count
 
 ZERO = np.uint32(0)
 
@@ -78,15 +78,7 @@ def draw_each(args, step):
         for part in range(parts[i]):
             four = philox(ids[i], np.uint32(step >> 2), np.uint32(part), np.uint32(0), k0, k1)
             for q in range(4):
-                u = (np.float64(four[q]) + 0.5) * (1.0 / 4294967296.0)
-                p = zeros[i]
-                cdf = p
-                m = 0
-                while u >= cdf and m < 64:
-                    m += 1
-                    p = p * means[i] / m
-                    cdf = cdf + p
-                counts[q, i] += m
+                counts[q, i] += search_count(four[q], means[i], zeros[i])
     return 0
 
 

@@ -247,6 +247,14 @@ def cross(args, lists_address):
 CROSS = Code(cross)
 
 
+class PeerLost(Exception):
+    """A peer, by position, and why; the part turns it into an error with names."""
+
+    def __init__(self, peer: int, why: str) -> None:
+        super().__init__(peer, why)
+        self.peer, self.why = peer, why
+
+
 class Crossing:
     """The exchange of one part with its peers, as the operation that thread 0 runs after every epoch."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any
 
@@ -14,69 +12,31 @@ from eventsnn.backends.cpu import drive
 from eventsnn.backends.cpu.loops import update_code
 from eventsnn.backends.cpu.operation import Operation
 from eventsnn.backends.cpu.poisson import counts_operation
-from eventsnn.draws import per_neuron
-from eventsnn.errors import ParameterError
-from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, PoissonSource, PopulationSpec, Relay, Slice, Train
+from eventsnn.backends.members import Member, Members
+from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, PoissonSource, Relay, Slice
 
 I8 = npt.NDArray[np.int64]
 
 
-@dataclass(eq=False)
-class Member:
-    """A slice of a population in a block, at positions [low, high)."""
-
-    spec: PopulationSpec
-    slice: Slice
-    low: int
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """Value of each parameter: a number or an array over the slice."""
-    injected: list[tuple[int, int]] = field(default_factory=list)
-    """(step, index) of spikes given from outside."""
-
-    @property
-    def high(self) -> int:
-        return self.low + self.slice.stop - self.slice.start
-
-    @property
-    def ids(self) -> I8:
-        return np.arange(self.slice.start, self.slice.stop, dtype=np.int64)
-
-    def where(self, ids: I8) -> I8:
-        """Positions in the block of indices in the population."""
-        return ids - self.slice.start + self.low
-
-
-class Neurons:
-    """States, refractory counters, accumulators and flags of a block, and how they advance."""
+class Neurons(Members):
+    """Members with accumulators and flags, and the operations that advance them."""
 
     def __init__(self, spec: NetworkSpec, slices: list[Slice]) -> None:
-        self.spec = spec
-        self.real = np.dtype(spec.precision)
-        self.members: list[Member] = []
-        n = 0
-        for s in sorted(slices, key=lambda s: (self._family(s), s.population, s.start)):
-            self.members.append(Member(spec.populations[s.population], s, n))
-            n += s.stop - s.start
-        self.n = n
+        super().__init__(spec, slices)
+        n = self.n
         self.words = (n + 7) // 8
         self.ids = np.zeros(8 * self.words, np.int64)
+        self.ids[:n] = self.network_ids
         self.flags = np.zeros(8 * self.words, np.uint8)
         self.counts = np.zeros(8 * self.words, np.int64)
         self.recorded = np.zeros(8 * self.words, np.uint8)
         self.refractory = np.zeros(n, np.int32)
-        self.slots: list[npt.NDArray[Any]] = []
         self.accumulators: dict[tuple[int, bool], npt.NDArray[Any]] = {}
-        self.current: npt.NDArray[Any] | None = None
-        self.currents = {s.population for s in spec.stimuli if isinstance(s, CurrentStimulus)}
+        driven = any(isinstance(m.spec.dynamics, Equations) and self.driven(m) for m in self.members)
+        self.current = np.zeros(n, self.real) if driven else None
         for m in self.members:
-            self.ids[m.low : m.high] = m.spec.first + m.ids
-            self._start(m.spec.dynamics, m)
             for r, receptor in enumerate(m.spec.receptors):
                 self.accumulator(r, receptor.wide)
-
-    def _family(self, s: Slice) -> str:
-        dynamics = self.spec.populations[s.population].dynamics
-        return dynamics.kernel.name if isinstance(dynamics, Equations) else type(dynamics).__name__.lower()
 
     def accumulator(self, receptor: int, wide: bool) -> npt.NDArray[Any]:
         """The block's integer input of receptor number `receptor`."""
@@ -85,31 +45,17 @@ class Neurons:
             self.accumulators[key] = np.zeros(self.n, np.int64 if wide else np.int32)
         return self.accumulators[key]
 
-    def member(self, population: int, start: int) -> Member:
-        return next(m for m in self.members if m.slice.population == population and m.slice.start <= start < m.slice.stop)
+    def read(self, slot: int, places: I8) -> npt.NDArray[Any]:
+        """Values of a state."""
+        return self.slots[slot][places]
 
-    # ---- starting values
+    def write(self, slot: int, places: I8, values: npt.NDArray[Any]) -> None:
+        """Set a state."""
+        self.slots[slot][places] = values
 
-    @singledispatchmethod
-    def _start(self, dynamics: object, m: Member) -> None:
-        return None
-
-    @_start.register
-    def _(self, dynamics: Equations, m: Member) -> None:
-        for name, value in dynamics.parameters.items():
-            m.parameters[name] = per_neuron(value, m.spec.key, name, m.ids)
-        while len(self.slots) < len(dynamics.kernel.states):
-            self.slots.append(np.zeros(self.n, self.real))
-        for slot, state in enumerate(dynamics.kernel.states):
-            source = dynamics.initial_from.get(state)
-            start = m.parameters[source] if source else per_neuron(dynamics.initial[state], m.spec.key, state, m.ids)
-            self.slots[slot][m.low : m.high] = start
-        if m.slice.population in self.currents and self.current is None:
-            self.current = np.zeros(self.n, self.real)
-
-    @_start.register
-    def _(self, dynamics: PoissonSource, m: Member) -> None:
-        m.parameters["rate"] = per_neuron(dynamics.parameters["rate"], m.spec.key, "rate", m.ids)
+    def counts_of(self, places: I8) -> I8:
+        """Spikes so far."""
+        return self.counts[places]
 
     # ---- operations, in order: what enters, the updates, what is emitted from outside
 
@@ -152,7 +98,7 @@ class Neurons:
         return operations + [op for m in self.members for op in self._given(m, now)]
 
     def _same(self, a: Member, b: Member) -> bool:
-        if self._scales(a) != self._scales(b) or (a.slice.population in self.currents) != (b.slice.population in self.currents):
+        if self._scales(a) != self._scales(b) or self.driven(a) != self.driven(b):
             return False
         return all(
             type(x) is type(b.parameters[k]) and (isinstance(x, np.ndarray) or x == b.parameters[k])
@@ -168,11 +114,11 @@ class Neurons:
         dynamics = head.spec.dynamics
         assert isinstance(dynamics, Equations)
         kernel = dynamics.kernel
-        current = head.slice.population in self.currents
+        current = self.driven(head)
         low, high = head.low, run[-1].high
-        constants = self._constants(run, current)
+        constants = self.constants(run)
         arrays = frozenset(k for k, x in constants.items() if isinstance(x, np.ndarray))
-        scalars = [2.0**r.exponent for r in head.spec.receptors]
+        scalars = [constants[f"scale_{r}"] for r in kernel.receptors]
         scalars += [constants[c] for c in kernel.constant_names(current) if c not in arrays]
         refractory = [self.refractory[low:high]] if kernel.refractory else []
         pointers: list[npt.NDArray[Any]] = [slot[low:high] for slot in self.slots[: len(kernel.states)]] + refractory
@@ -186,19 +132,6 @@ class Neurons:
             pointers.append(np.atleast_1d(np.asarray(constants["NREF"], np.int32)))
         wide = tuple(r.wide for r in head.spec.receptors)
         return Operation(update_code(kernel, self.real.name, arrays, wide, current), high - low, *pointers)
-
-    def _constants(self, run: list[Member], current: bool) -> dict[str, Any]:
-        """Step constants over a run: parameters are joined where they are arrays."""
-        dynamics = run[0].spec.dynamics
-        assert isinstance(dynamics, Equations)
-        joined: Mapping[str, Any] = {
-            k: np.concatenate([m.parameters[k] for m in run]) if isinstance(x, np.ndarray) else x
-            for k, x in run[0].parameters.items()
-        }
-        try:
-            return dynamics.kernel.constants(joined, self.spec.dt, current)
-        except ParameterError as error:
-            raise ParameterError(f"population {run[0].spec.name!r}: {error}") from None
 
     @singledispatchmethod
     def _emissions(self, dynamics: object, m: Member, clock: I8) -> list[Operation]:
@@ -216,15 +149,8 @@ class Neurons:
 
     def _given(self, m: Member, now: int) -> list[Operation]:
         """Spikes of a train and spikes that were injected, from step `now` on."""
-        steps, ids = np.array(m.injected, np.int64).reshape(-1, 2).T
-        if isinstance(m.spec.dynamics, Train):
-            mine = (m.spec.dynamics.ids >= m.slice.start) & (m.spec.dynamics.ids < m.slice.stop)
-            steps = np.concatenate([steps, m.spec.dynamics.steps[mine]])
-            ids = np.concatenate([ids, m.spec.dynamics.ids[mine]])
-        later = steps > now
-        order = np.argsort(steps[later], kind="stable")
-        steps, ids = steps[later][order], ids[later][order]
+        steps, places = m.given(now)
         if not len(steps):
             return []
         cursor, most = np.zeros(1, np.int64), m.spec.multiplicity
-        return [Operation(drive.EMIT_GIVEN, cursor, len(steps), np.ascontiguousarray(steps), m.where(ids), self.flags, most)]
+        return [Operation(drive.EMIT_GIVEN, cursor, len(steps), steps, places, self.flags, most)]

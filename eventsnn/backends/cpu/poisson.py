@@ -9,28 +9,9 @@ import numpy.typing as npt
 
 from eventsnn.backends.cpu import drive
 from eventsnn.backends.cpu.operation import Operation
+from eventsnn.backends.thresholds import TABLE_MEAN, thresholds
 from eventsnn.codegen.hostmath import exp
 from eventsnn.spec import Key
-
-TABLE_MEAN = 10.0
-"""Largest mean that is drawn at once."""
-
-
-def thresholds(mean: float) -> npt.NDArray[np.uint32]:
-    """P(N <= k) * 2**32 - 1 for k = 0, 1, ...: a word gives as many events as there are thresholds below it.
-
-    Padded, with what no word exceeds, to a number that a kernel holds.
-    """
-    p = float(exp(-mean))
-    total, k = p, 0
-    out = []
-    while total * 4294967296.0 < 4294967295.0 and k < 64:
-        out.append(int(np.rint(total * 4294967296.0)) - 1)
-        k += 1
-        p = p * mean / k
-        total = total + p
-    size = next(s for s in drive.DRAW_TABLE if len(out) <= s)
-    return np.array(out + [0xFFFFFFFF] * (size - len(out)), np.uint32)
 
 
 def counts_operation(
@@ -52,4 +33,6 @@ def counts_operation(
         return [], counts
     split = max(1, int(np.ceil(mean / TABLE_MEAN)))
     table = thresholds(mean / split)
+    size = next(s for s in drive.DRAW_TABLE if len(table) <= s)
+    table = np.pad(table, (0, size - len(table)), constant_values=0xFFFFFFFF)  # no word exceeds it
     return [Operation(drive.DRAW_TABLE[len(table)], n, int(ids[0]), table, len(table), split, *key, counts, clock)], counts

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from eventsnn.backends.cpu import engine
 from eventsnn.backends.cpu.block import LARGEST, Block
-from eventsnn.backends.cpu.exchange import LOST_PEER, Crossing
+from eventsnn.backends.cpu.exchange import LOST_PEER, Crossing, PeerLost
 from eventsnn.backends.cpu.memory import COUNT, release, take
 from eventsnn.backends.cpu.operation import Operation
 from eventsnn.spec import NetworkSpec, Slice
@@ -20,14 +20,6 @@ FEWEST = 256
 """Neurons below which another thread costs more than it brings."""
 LONGEST = 1024
 """Steps of an epoch within a part, at most."""
-
-
-class PeerLost(Exception):
-    """A peer, by position, and why; the part turns it into an error with names."""
-
-    def __init__(self, peer: int, why: str) -> None:
-        super().__init__(peer, why)
-        self.peer, self.why = peer, why
 
 
 class Threads:
@@ -73,6 +65,14 @@ class Threads:
 
     def stale(self) -> None:
         """Parameters, injected spikes or weights have changed: programs are made anew before the next step."""
+        self._stale = True
+
+    def set_weights(self, projection: int, pieces: Sequence[npt.NDArray[np.float64]], now: int) -> None:
+        """New weights for spikes from now on, one array per block in order (target, k); spikes under way keep the old ones."""
+        lists = self.lists
+        for b, values in zip(self.blocks, pieces, strict=True):
+            b.set_weights(projection, values, lists, now)
+        lists[1:, COUNT] = 0
         self._stale = True
 
     def refresh(self, now: int) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from eventsnn.backends.cuda.device import arrays, launch, to_host
 from eventsnn.backends.cuda.drives import drives_of
-from eventsnn.backends.cuda.kernels import load
+from eventsnn.backends.cuda.kernels import SIZE, load
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.cuda.synapses import Synapses, build
 from eventsnn.backends.cuda.update import arguments, update_kernel
@@ -20,6 +20,8 @@ from eventsnn.backends.members import Member, Members
 from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, RecordingSpec, Relay, Slice
 
 I8 = npt.NDArray[np.int64]
+LOG_ITEMS = 1 << 20
+"""Spikes that the device keeps, at least, before the host takes them."""
 SAMPLE_BYTES = 1 << 26
 """Memory of the samples of one recording between two collections."""
 
@@ -98,7 +100,11 @@ class Block:
             xp.zeros(self.receptors * n if w in wide else 1, t) for w, t in ((False, np.int32), (True, np.int64))
         )
         self.samplers = [s for k, r in enumerate(spec.recordings) if r.what != "spikes" for s in self._sampler(k, r)]
-        self.synapses = self._build()
+        self.worst = sum((m.high - m.low) * m.spec.multiplicity for m in self.neurons.members)
+        """Most spikes of one step."""
+        self.control = xp.zeros(SIZE, np.int64)
+        self.log = xp.zeros(max(LOG_ITEMS, 2 * self.worst), np.int64)
+        self.table = self._build()
 
     def _build(self) -> Synapses:
         found = self.incoming.all()
@@ -110,53 +116,61 @@ class Block:
     def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
         """New weights, in order (target, k), for spikes from now on; input under way stays."""
         self.incoming.overrides[projection] = values
-        self.synapses = self._build()
+        self.table = self._build()
 
     def sources(self) -> npt.NDArray[np.bool_]:
         """Which neurons of the network have targets here."""
-        found = np.append(np.diff(to_host(self.synapses.first)) > 0, False)
-        return np.asarray(found[to_host(self.synapses.row_of)])
+        found = np.append(np.diff(to_host(self.table.first)) > 0, False)
+        return np.asarray(found[to_host(self.table.row_of)])
 
     def deliver(self, items: Any) -> None:
         """Deliver spikes (step << 32 | id) that others sent."""
         launch(load().deliver_given, 1 << 30, items, len(items), *self.delivery())
 
     @property
+    def synapses(self) -> int:
+        return self.table.synapses
+
+    @property
+    def synapse_bytes(self) -> int:
+        return self.table.nbytes
+
+    @property
     def nbytes(self) -> int:
         """Bytes on the device."""
         n = self.neurons
         held = (*n.states, n.refractory, n.flags, n.spikes, n.current, n.ids)
-        waiting = (self.ring32, self.ring64, self.arrived32, self.arrived64, *(s.ring for s in self.samplers))
-        return self.synapses.nbytes + sum(int(a.nbytes) for a in (*held, *waiting))
+        waiting = (self.log, self.ring32, self.ring64, self.arrived32, self.arrived64, *(s.ring for s in self.samplers))
+        return self.table.nbytes + sum(int(a.nbytes) for a in (*held, *waiting))
 
     # ---- the launches of a step
 
-    def steps(self, control: Any, log: Any, now: int) -> Steps:
+    def steps(self, now: int) -> Steps:
         """In order: currents, Poisson events, updates, relays, given spikes, samples, delivery."""
         out = Steps()
-        self._currents(out, control)
-        self._poisson(out, control, log)
+        self._currents(out)
+        self._poisson(out)
         for run in self._runs():
-            self._update(out, control, log, run)
+            self._update(out, run)
         n = self.neurons
-        tail = (n.flags, n.spikes, n.ids, log)
+        tail = (n.flags, n.spikes, n.ids, self.log)
         for m in n.members:
             if isinstance(m.spec.dynamics, Relay):
                 ring = (self.slots - 1, self.receptors, n.n, self.ring32, self.arrived32)
-                out.add(load().relay, m.high - m.low, control, m.low, m.high, *ring, *tail)
-        self._given(out, control, now, tail)
+                out.add(load().relay, m.high - m.low, self.control, m.low, m.high, *ring, *tail)
+        self._given(out, now, tail)
         for s in self.samplers:
-            self._sample(out, control, s)
-        out.add(load().deliver, 1 << 30, control, log, *self.delivery())
+            self._sample(out, s)
+        out.add(load().deliver, 1 << 30, self.control, self.log, *self.delivery())
         return out
 
     def delivery(self) -> tuple[Any, ...]:
         """The arguments of both kernels that deliver, after the list of spikes."""
-        s = self.synapses
+        s = self.table
         table = (s.first, s.starts, s.heads, s.kinds, s.packed, s.ones, s.targets, s.weights)
         return (s.row_of, s.lanes, self.slots - 1, self.receptors, self.neurons.n, *table, self.ring32, self.ring64)
 
-    def _currents(self, out: Steps, control: Any) -> None:
+    def _currents(self, out: Steps) -> None:
         xp = arrays()
         for s in self.spec.stimuli:
             if not isinstance(s, CurrentStimulus):
@@ -166,15 +180,20 @@ class Block:
                 if m.slice.population == s.population and len(ids):
                     each = s.values.ndim == 2
                     values = s.values[:, at : at + len(ids)].reshape(-1) if each else s.values
-                    args = (xp.asarray(s.steps), xp.asarray(values.astype(self.neurons.real)), int(each), xp.asarray(m.where(ids)))
-                    out.add(load().current, len(ids), control, *args, self.neurons.current)
+                    args = (
+                        xp.asarray(s.steps),
+                        xp.asarray(values.astype(self.neurons.real)),
+                        int(each),
+                        xp.asarray(m.where(ids)),
+                    )
+                    out.add(load().current, len(ids), self.control, *args, self.neurons.current)
 
-    def _poisson(self, out: Steps, control: Any, log: Any) -> None:
+    def _poisson(self, out: Steps) -> None:
         drives, n = drives_of(self.neurons), self.neurons
         if drives.number:
             table = tuple(arrays().asarray(a) for a in drives.arrays())
             ring = (self.slots - 1, self.receptors, n.n, self.ring32, self.ring64)
-            out.add(load().poisson, drives.number, control, *table, *ring, n.flags, n.spikes, n.ids, log)
+            out.add(load().poisson, drives.number, self.control, *table, *ring, n.flags, n.spikes, n.ids, self.log)
 
     def _runs(self) -> list[list[Member]]:
         """Neighbours that one launch can update: they share a kernel, widths of input, and whether a current enters."""
@@ -191,33 +210,36 @@ class Block:
         assert isinstance(m.spec.dynamics, Equations)
         return (m.spec.dynamics.kernel, tuple(r.wide for r in m.spec.receptors), self.neurons.driven(m))
 
-    def _update(self, out: Steps, control: Any, log: Any, run: list[Member]) -> None:
+    def _update(self, out: Steps, run: list[Member]) -> None:
         dynamics, n, xp = run[0].spec.dynamics, self.neurons, arrays()
         assert isinstance(dynamics, Equations)
         kernel, driven = dynamics.kernel, n.driven(run[0])
         low, high = run[0].low, run[-1].high
-        numbers = [self._numbers(m) for m in run]
-        each = {k: self._column(k, run, numbers) for k in numbers[0] if not _alike([x[k] for x in numbers])}
-        scalars, columns = arguments(kernel, frozenset(each), driven)
+        numbers = n.constants(run)
+        each = frozenset(k for k, x in numbers.items() if isinstance(x, np.ndarray))
+        scalars, columns = arguments(kernel, each, driven)
         wide = tuple(r.wide for r in run[0].spec.receptors)
         ring = (self.ring32, self.ring64, self.arrived32, self.arrived64)
-        args: list[Any] = [control, low, high - low, self.slots - 1, self.receptors, n.n, *ring, n.flags, n.spikes, n.ids, log]
+        args: list[Any] = [
+            self.control,
+            low,
+            high - low,
+            self.slots - 1,
+            self.receptors,
+            n.n,
+            *ring,
+            n.flags,
+            n.spikes,
+            n.ids,
+            self.log,
+        ]
         args += n.states[: len(kernel.states)] + [n.refractory] * kernel.refractory + [n.current] * driven
-        args.append(xp.asarray(np.array([numbers[0][c] for c in scalars if c != "NREF"] or [0.0], n.real)))
-        args += [np.int32(numbers[0]["NREF"])] * ("NREF" in scalars)
-        args += [xp.asarray(each[c].astype(np.int32 if c == "NREF" else n.real)) for c in columns]
-        out.add(update_kernel(kernel, n.real.name, frozenset(each), wide, driven), high - low, *args)
+        args.append(xp.asarray(np.array([numbers[c] for c in scalars if c != "NREF"] or [0.0], n.real)))
+        args += [np.int32(numbers["NREF"])] * ("NREF" in scalars)
+        args += [xp.asarray(numbers[c].astype(np.int32 if c == "NREF" else n.real)) for c in columns]
+        out.add(update_kernel(kernel, n.real.name, each, wide, driven), high - low, *args)
 
-    def _numbers(self, m: Member) -> dict[str, Any]:
-        assert isinstance(m.spec.dynamics, Equations)
-        scales = {f"scale_{r}": 2.0**x.exponent for r, x in zip(m.spec.dynamics.kernel.receptors, m.spec.receptors, strict=True)}
-        return scales | self.neurons.constants(m)
-
-    @staticmethod
-    def _column(name: str, run: list[Member], numbers: list[dict[str, Any]]) -> npt.NDArray[Any]:
-        return np.concatenate([np.broadcast_to(x[name], m.high - m.low) for m, x in zip(run, numbers, strict=True)])
-
-    def _given(self, out: Steps, control: Any, now: int, tail: tuple[Any, ...]) -> None:
+    def _given(self, out: Steps, now: int, tail: tuple[Any, ...]) -> None:
         found = [(m, *m.given(now)) for m in self.neurons.members]
         steps = np.concatenate([np.empty(0, np.int64), *(s for _, s, _ in found)])
         if not len(steps):
@@ -226,7 +248,9 @@ class Block:
         most = np.concatenate([np.full(len(s), m.spec.multiplicity) for m, s, _ in found])
         unique, first, times = np.unique(np.stack([steps, places]), axis=1, return_index=True, return_counts=True)
         entries = (*unique, times, most[first])
-        out.add(load().given, len(times), control, *(arrays().asarray(np.ascontiguousarray(x, np.int64)) for x in entries), *tail)
+        out.add(
+            load().given, len(times), self.control, *(arrays().asarray(np.ascontiguousarray(x, np.int64)) for x in entries), *tail
+        )
 
     # ---- recordings
 
@@ -243,7 +267,7 @@ class Block:
         capacity = max(2, min(1 << 16, SAMPLE_BYTES // (n * np.dtype(r.dtype).itemsize)))
         return [Sampler(k, r, np.concatenate(columns), np.concatenate(places), arrays().zeros(capacity * n, r.dtype))]
 
-    def _sample(self, out: Steps, control: Any, s: Sampler) -> None:
+    def _sample(self, out: Steps, s: Sampler) -> None:
         population, n = self.spec.populations[s.spec.population], self.neurons
         dynamics = population.dynamics
         if isinstance(dynamics, Equations) and s.spec.what in dynamics.kernel.states:
@@ -254,11 +278,4 @@ class Block:
             source = self.arrived64 if receptor.wide else self.arrived32
             offset, scale = number * n.n, 2.0**receptor.exponent
         args = (s.spec.every, s.capacity, offset, scale, source, arrays().asarray(s.places), s.ring)
-        out.add(load().sample, len(s.places), control, *args)
-
-
-def _alike(values: list[Any]) -> bool:
-    """Whether one number stands for all."""
-    return not any(isinstance(x, np.ndarray) for x in values) and all(x == values[0] for x in values)
-
-
+        out.add(load().sample, len(s.places), self.control, *args)

@@ -5,7 +5,9 @@ With NUMBA_ENABLE_CUDASIM=1 kernels run as Python on numpy arrays, for tests of 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -17,9 +19,11 @@ from numba import config, cuda
 from eventsnn.errors import DeviceError
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
-THREADS = 8 if SIMULATED else 256
+THREADS = 4 if SIMULATED else 256
 BLOCKS_PER_SM = 4
-WARP = 8 if SIMULATED else 32
+WARP = 4 if SIMULATED else 32
+_TURN = threading.Lock()
+"""The simulator runs one kernel at a time."""
 ADVICE = "run with backend='cpu', or install eventsnn[cuda] on a machine with an NVIDIA GPU and a driver for CUDA 13"
 
 
@@ -45,21 +49,46 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def words(precision: str = "float64") -> dict[str, Any]:
-    """What shared texts leave open: fma, rounded once, and mul, a product that is never fused into a sum."""
-    zero_and_one = {"I0": np.int32(0), "I1": np.int32(1)}
+    """What shared texts leave open; `mul` is never fused into a sum, `fma` rounds once."""
+    open_words = {
+        "I0": np.int32(0),
+        "I1": np.int32(1),
+        "item": device(_item),
+        "bits": device(_bits),
+        "clamp": device(_clamp),
+        "nearest": device(_nearest),
+    }
     if SIMULATED:
-        # the simulator's own fma rounds twice
         from eventsnn.backends.cpu.portable import fused
 
-        return {"fma": fused, "mul": _product, **zero_and_one}
+        real = np.dtype(precision).type
+        # the simulator's own fma rounds twice; what is compiled gives Python floats
+        return {**open_words, "fma": lambda a, b, c: real(fused(real(a), real(b), real(c))), "mul": _product}
     from numba.cuda import libdevice
 
     single = precision == "float32"
     fma, mul = (libdevice.fmaf_rn, libdevice.fmul_rn) if single else (libdevice.fma_rn, libdevice.dmul_rn)
-    return {"fma": fma, "mul": mul, **zero_and_one}
+    return {**open_words, "fma": fma, "mul": mul}
 
 
-def _product(a: Any, b: Any) -> Any:
+def _item(array, k, kind):
+    return array[k]
+
+
+def _bits(x):
+    return np.float64(x).view(np.int64)
+
+
+def _clamp(x, low, high):
+    x = x if x > low else low
+    return x if x < high else high
+
+
+def _nearest(x):
+    return np.int64(round(x))
+
+
+def _product(a, b):
     return a * b
 
 
@@ -85,7 +114,13 @@ def argument(a: Any) -> Any:
 
 def launch(kernel: Any, items: int, *arguments: Any) -> None:
     """Run a kernel on so many items, in the order of launches."""
-    kernel[launch_size(items)](*(argument(a) for a in arguments))
+    start(kernel, launch_size(items), tuple(argument(a) for a in arguments))
+
+
+def start(kernel: Any, size: tuple[int, int], arguments: tuple[Any, ...], stream: Any = 0) -> None:
+    """Launch (blocks, threads)."""
+    with _TURN if SIMULATED else nullcontext():
+        kernel[*size, stream](*arguments)
 
 
 def to_host(array: Any) -> npt.NDArray[Any]:

@@ -17,8 +17,6 @@ from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, RUN, SIZE, STEP, UNT
 from eventsnn.spec import NetworkSpec, Slice
 
 I8 = npt.NDArray[np.int64]
-LOG_ITEMS = 1 << 20
-"""Spikes that the device keeps, at least, before the host takes them."""
 OWN, REMOTE = 1, 2
 
 
@@ -29,13 +27,8 @@ class Device:
     """Threads of the host that compute."""
 
     def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
-        xp = arrays()
         self.blocks = [Block(spec, slices)]
         self.spikes = 0
-        worst = sum((m.high - m.low) * m.spec.multiplicity for m in self._block.neurons.members)
-        self._control = xp.zeros(SIZE, np.int64)
-        self._worst, self._capacity = worst, max(LOG_ITEMS, 2 * worst)
-        self._log = xp.empty(self._capacity, np.int64)
         self._kept: list[I8] = []
         self._recorded = any(r.what == "spikes" for r in spec.recordings)
         self._crossing: Crossing | None = None
@@ -63,15 +56,15 @@ class Device:
     def refresh(self, now: int) -> None:
         """Make the launches of a step, if anything has changed."""
         if self._stale:
-            self._steps = self._block.steps(self._control, self._log, now)
+            self._steps = self._block.steps(now)
             self._allow(now, now)
             self._steps.compile()
             self._stale = False
 
-    def set_weights(self, projection: int, values: npt.NDArray[np.float64], now: int) -> None:
+    def set_weights(self, projection: int, pieces: Sequence[npt.NDArray[np.float64]], now: int) -> None:
         """New weights, in order (target, k), for spikes from now on; those that peers sent keep the old ones."""
         self._receive()
-        self._block.set_weights(projection, values)
+        self._block.set_weights(projection, pieces[0])
         self._stale = True
 
     def advance(self, now: int, until: int) -> int:
@@ -89,18 +82,18 @@ class Device:
 
     def _allow(self, now: int, until: int) -> None:
         control = np.zeros(SIZE, np.int64)
-        control[[STEP, UNTIL, CAPACITY, WORST, RUN]] = now, until, self._capacity, self._worst, until > now
-        self._control[:] = arrays().asarray(control)
+        control[[STEP, UNTIL, CAPACITY, WORST, RUN]] = now, until, len(self._block.log), self._block.worst, until > now
+        self._block.control[:] = arrays().asarray(control)
 
     def _segment(self, now: int, until: int) -> int:
         """Steps until the end, or until the log has no room for one more."""
         self._allow(now, until)
         self._steps.run(until - now)
-        control = to_host(self._control)
+        control = to_host(self._block.control)
         n = int(control[COUNT])
         self.spikes += n
         if n and (self._recorded or self._crossing is not None):
-            items = to_host(self._log[:n])
+            items = to_host(self._block.log[:n])
             if self._recorded:
                 self._kept.append(items)
             if self._crossing is not None:

@@ -74,7 +74,8 @@ def deliver_row(
 
 
 def deliver_items(
-    log, begin, end, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64,
+    log, begin, end, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights,
+    ring32, ring64,
 ):  # fmt: skip
     """Deliver spikes [begin, end) of a log: few spikes are shared among many threads, many are dealt to all."""
     thread = cuda.grid(1)
@@ -162,12 +163,12 @@ def poisson(
         k1 = np.uint32(drives[d + KEY1])
         events = np.int64(0)
         for part in range(many):
-            a, b, c, w = philox(ids[e], quad, np.uint32(part), np.uint32(0), k0, k1)  # noqa: F821
+            a, b, c, w = philox(ids[e], quad, np.uint32(part), np.uint32(0), k0, k1)
             word = a if which == 0 else (b if which == 1 else (c if which == 2 else w))
             if size > 0:
-                events += threshold_count(word, thresholds, first, size)  # noqa: F821
+                events += threshold_count(word, thresholds, first, size)
             else:
-                events += search_count(word, means[e], zeros[e])  # noqa: F821
+                events += search_count(word, means[e], zeros[e])
         if events > 0:
             place = places[e]
             receptor = drives[d + RECEPTOR]
@@ -260,25 +261,24 @@ def sample(control, every, capacity, offset, scale, source, places, out):
 
 
 def draw(
-    targets, rule, n, start, ids, posts, places, selves, degrees, offsets, k0, k1, delay, longest, weight, given_weights,
+    lanes, targets, rule, n, start, ids, posts, places, selves, degrees, offsets, k0, k1, delay, longest, weight, given_weights,
     given_delays, listed, sign, magnitude, scale, limit, horizon, place_bits, at, keys, stored_weights,
 ):  # fmt: skip
     """Connections of a strand: key (source * horizon + delay - 1) << place_bits | place, and the stored weight, from `at` on.
 
-    One warp per target. A connection of the wrong sign gets the key DROPPED.
+    A warp of `lanes` threads per target. A connection of the wrong sign gets the key DROPPED.
     """
     thread = cuda.grid(1)
-    lanes = 8 if cuda.blockDim.x < 32 else 32
     for i in range(thread // lanes, targets, cuda.gridsize(1) // lanes):
         own = selves[i]
         leaves_out = own >= 0 and rule != SAME
         candidates = n - 1 if leaves_out else n
         post = np.uint32(posts[i])
         for k in range(thread % lanes, degrees[i], lanes):
-            a, b, c, _ = philox(post, np.uint32(k), np.uint32(0), np.uint32(0), np.uint32(k0), np.uint32(k1))  # noqa: F821
+            a, b, c, _ = philox(post, np.uint32(k), np.uint32(0), np.uint32(0), np.uint32(k0), np.uint32(k1))
             o = offsets[i] + k
             if rule == DRAW:
-                s = below(a, candidates)  # noqa: F821
+                s = below(a, candidates)
             elif rule == ALL:
                 s = np.int64(k)
             elif rule == SAME:
@@ -288,8 +288,8 @@ def draw(
             if leaves_out and s >= own:
                 s += 1
             source = ids[s] if ids.size > 0 else s + start
-            value = given_weights[o] if given_weights.size > 0 else quantile(weight, c)  # noqa: F821
-            steps = delay_steps(given_delays[o] if given_delays.size > 0 else quantile(delay, b), longest)  # noqa: F821
+            value = given_weights[o] if given_weights.size > 0 else quantile(weight, c)
+            steps = delay_steps(given_delays[o] if given_delays.size > 0 else quantile(delay, b), longest)
             key = ((source * horizon + steps - 1) << place_bits) | places[i]
             if sign != ANY and (value >= 0.0) != (sign == POSITIVE):
                 key = DROPPED
@@ -297,7 +297,7 @@ def draw(
                 value = abs(value)
             keys[at + o] = key
             if stored_weights.size > 0:
-                stored_weights[at + o] = np.int32(stored(value, scale, limit))  # noqa: F821
+                stored_weights[at + o] = np.int32(stored_weight(value, scale, limit))
 
 
 PARTS_OF_KERNELS = (emit, add_input, deliver_row, deliver_items, end_step)

@@ -1,10 +1,10 @@
-"""The launches of one step, and many steps at once: captured into a CUDA graph, so that the host pays once for hundreds of them."""
+"""The launches of one step; many steps are captured into a CUDA graph, so that the host pays once for a hundred of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from eventsnn.backends.cuda.device import SIMULATED, argument, launch_size
+from eventsnn.backends.cuda.device import SIMULATED, argument, launch_size, start
 
 CAPTURED = 100
 """Steps of one graph. Kernels do nothing once the last step is done, so a graph may run over the end of a run."""
@@ -23,8 +23,8 @@ class Steps:
 
     def once(self, stream: Any = 0) -> None:
         """Launch one step."""
-        for kernel, (blocks, threads), arguments in self._launches:
-            kernel[blocks, threads, stream](*arguments)
+        for kernel, size, arguments in self._launches:
+            start(kernel, size, arguments, stream)
 
     def run(self, steps: int) -> None:
         """Launch at least so many steps, and wait for them. Those that the control array does not allow do nothing."""

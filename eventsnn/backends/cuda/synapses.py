@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.backends.cuda.device import WARP, arrays, launch
-from eventsnn.backends.cuda.kernels import DROPPED, PIECE, load
 from eventsnn.backends.cpu.strands import Strand
 from eventsnn.backends.cpu.tables import Kind, kinds_of
+from eventsnn.backends.cuda.device import WARP, arrays, launch
+from eventsnn.backends.cuda.kernels import DROPPED, PIECE, load
 
 PLACE_BITS = 16
 """Bits of a target within its block."""
@@ -70,7 +70,9 @@ class _Store:
         return xp.concatenate([xp.zeros(1 if not self.size else 0, dtype), *self.arrays])
 
 
-def build(strands: Sequence[Strand], pres: Sequence[int], sizes: Sequence[int], firsts: Sequence[int], total: int, n: int) -> Synapses:
+def build(
+    strands: Sequence[Strand], pres: Sequence[int], sizes: Sequence[int], firsts: Sequence[int], total: int, n: int
+) -> Synapses:
     """Draw the connections of strands (`pres`: pre population of each) onto a part of n neurons.
 
     `sizes` and `firsts` are those of all populations; `total` is the number of neurons of the network.
@@ -97,8 +99,10 @@ def build(strands: Sequence[Strand], pres: Sequence[int], sizes: Sequence[int], 
                 synapses += len(found[0])
                 pieces.append(_pieces(xp, kind, number, *found, bases[p], stores))
     table = np.array([(k.receptor, k.wide, k.bits, k.value) for k, _ in kinds], np.int64).reshape(-1)
-    row, start, head = (xp.concatenate([xp.zeros(0, np.int64), *column]) for column in zip(*pieces, strict=True)) if pieces else (
-        xp.zeros(0, np.int64) for _ in range(3)
+    row, start, head = (
+        (xp.concatenate([xp.zeros(0, np.int64), *column]) for column in zip(*pieces, strict=True))
+        if pieces
+        else (xp.zeros(0, np.int64) for _ in range(3))
     )
     order = xp.argsort(row)
     first = xp.searchsorted(row[order], xp.arange(rows + 1))
@@ -141,11 +145,19 @@ def _sorted(xp: Any, kind: Kind, strands: Sequence[Strand], size: int, n: int) -
 def _draw(xp: Any, s: Strand, horizon: int, place_bits: int, at: int, keys: Any, weights: Any) -> None:
     d = s.draws
     up = xp.asarray
-    launch(
-        load().draw, WARP * len(d.posts), len(d.posts), d.rule, d.n, d.start, up(d.ids), up(d.posts), up(d.places), up(d.selves), up(d.degrees), up(d.offsets),
-        d.k0, d.k1, up(d.delay.reshape(-1)), d.longest, up(d.weight.reshape(-1)), up(d.given), up(d.given_delays), up(d.listed),
-        d.sign, d.magnitude, d.scale, d.limit, horizon, place_bits, at, keys, weights,
-    )  # fmt: skip
+    sources = (d.rule, d.n, d.start, up(d.ids), up(d.posts), up(d.places), up(d.selves), up(d.degrees), up(d.offsets))
+    laws = (
+        d.k0,
+        d.k1,
+        up(d.delay.reshape(-1)),
+        d.longest,
+        up(d.weight.reshape(-1)),
+        up(d.given),
+        up(d.given_delays),
+        up(d.listed),
+    )
+    kept = (d.sign, d.magnitude, d.scale, d.limit, horizon, place_bits, at, keys, weights)
+    launch(load().draw, WARP * len(d.posts), WARP, len(d.posts), *sources, *laws, *kept)
 
 
 def _pieces(
@@ -155,7 +167,9 @@ def _pieces(
     place = keys & ((1 << bits) - 1)
     target = place & 0xFFFF
     if kind.bits == 16:
-        at = stores["packed"].append((target.astype(np.uint32) << np.uint32(16)) | (weights.astype(np.uint32) & np.uint32(0xFFFF)))
+        at = stores["packed"].append(
+            (target.astype(np.uint32) << np.uint32(16)) | (weights.astype(np.uint32) & np.uint32(0xFFFF))
+        )
     elif kind.bits == 32:
         at = stores["targets"].append(target.astype(np.uint16))
         stores["weights"].append(weights)
@@ -176,5 +190,3 @@ def _pieces(
     found = found >> (bits - PLACE_BITS)
     delay = found % horizon + 1
     return found // horizon + base, start + at, (delay << 32) | (block << 16) | (number << 8) | size
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ LOG = ("network_ids", "log")
 CALLEES = b"".join(Path(str(module.__file__)).read_bytes() for module in (_device, _kernels))
 
 
-@cache
 def update_kernel(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> Any:
     """The compiled update. `arrays`: scales (scale_<receptor>) and constants that are given per neuron."""
     return imported(render(kernel, precision, arrays, wide, current), kernel.name + "_cuda", CALLEES).update
@@ -51,7 +49,15 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     step = kernel.step_source(current)
     scalars, each = arguments(kernel, arrays, current)
     states = [f"s_{s}" for s in kernel.states] + ["refr"] * kernel.refractory
-    given = [*FIXED, *LOG, *states, *["stimulus"] * current, "scalars", *["NREF"] * ("NREF" in scalars), *(f"c_{c}" for c in each)]
+    given = [
+        *FIXED,
+        *LOG,
+        *states,
+        *["stimulus"] * current,
+        "scalars",
+        *["NREF"] * ("NREF" in scalars),
+        *(f"c_{c}" for c in each),
+    ]
     scalars = [c for c in scalars if c != "NREF"]
     lines = ["if control[RUN] == 0:", "    return", "t = control[STEP] + 1", "slot = (t & mask) * receptors"]
     lines += [f"p_{c} = scalars[{k}]" for k, c in enumerate(scalars)]
@@ -69,7 +75,16 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     body.append(f"{', '.join(results)}{',' * (len(results) == 1)} = step({', '.join(call)})")
     body += [f"s_{s}[i] = n_{s}" for s in kernel.states] + ["refr[i] = n_refr"] * kernel.refractory
     body += ["stimulus[i] = F(0.0)"] * current
-    body += ["flags[i] = np.uint8(spikes)", "if spikes:", "    counts[i] += 1", "    emit(control, log, (t << 32) | network_ids[i], 1)"]
+    body += [
+        "flags[i] = np.uint8(spikes)",
+        "if spikes:",
+        "    counts[i] += 1",
+        "    emit(control, log, (t << 32) | network_ids[i], 1)",
+    ]
     text = "\n    ".join(lines) + "\n        " + "\n        ".join(body)
     functions = decorated(portable(step, precision) + step, "@device")
-    return HEADER.format(name=kernel.name, precision=precision) + functions + f"\n\n@kernel\ndef update({', '.join(given)}):\n    {text}\n"
+    return (
+        HEADER.format(name=kernel.name, precision=precision)
+        + functions
+        + f"\n\n@kernel\ndef update({', '.join(given)}):\n    {text}\n"
+    )

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cpu.block import Block
-from eventsnn.spec import Columns, NetworkSpec, Slice
+from eventsnn.spec import Columns, NetworkSpec, RecordingSpec, Slice
 
 I8 = npt.NDArray[np.int64]
 LOW = np.uint64(0xFFFFFFFF)
 
 
+class Sampler(Protocol):
+    """Samples of one recording in one block."""
+
+    @property
+    def recording(self) -> int: ...
+    @property
+    def spec(self) -> RecordingSpec: ...
+    @property
+    def columns(self) -> I8: ...
+    @property
+    def capacity(self) -> int: ...
+    def collected(self, step: int) -> npt.NDArray[Any]: ...
+
+
 class Collector:
     """Splits what the blocks have kept into recordings."""
 
-    def __init__(self, spec: NetworkSpec, slices: Sequence[Slice], blocks: Sequence[Block]) -> None:
+    def __init__(self, spec: NetworkSpec, slices: Sequence[Slice], samplers: Sequence[Sampler]) -> None:
         self._spec, self._slices = spec, slices
         self._first = np.array([p.first for p in spec.populations], np.int64)
-        self._samplers = {k: [s for b in blocks for s in b.samplers if s.recording == k] for k in range(len(spec.recordings))}
+        self._samplers = {k: [s for s in samplers if s.recording == k] for k in range(len(spec.recordings))}
 
     def columns(self, recording: int) -> I8:
         """Positions, in the recording's subset, of the neurons that live here."""
@@ -35,7 +49,7 @@ class Collector:
     def room(self) -> int:
         """Steps for which there is memory for samples."""
         samplers = [s for found in self._samplers.values() for s in found]
-        return max(1, min((len(s.samples) * s.spec.every for s in samplers), default=1 << 30))
+        return max(1, min((s.capacity * s.spec.every for s in samplers), default=1 << 30))
 
     def chunks(self, items: npt.NDArray[np.uint64], step: int) -> dict[int, npt.NDArray[np.uint64] | Columns]:
         """Spikes (step << 32 | neuron, sorted) and samples up to `step`, by recording."""
@@ -62,6 +76,5 @@ class Collector:
 
     def _samples(self, recording: int, step: int) -> Columns:
         mine = self._samplers[recording]
-        rows = int(mine[0].rows[0])
-        last = step // mine[0].spec.every
-        return Columns(last - rows + 1, np.concatenate([s.samples[:rows] for s in mine], axis=1))
+        values = np.concatenate([s.collected(step) for s in mine], axis=1)
+        return Columns(step // mine[0].spec.every - len(values) + 1, values)

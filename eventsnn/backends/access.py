@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cpu.block import Block
 from eventsnn.backends.cpu.connect import DRAW, LIST, Draws, drawing
-from eventsnn.backends.cpu.neurons import Member
 from eventsnn.backends.cpu.operation import Operation
+from eventsnn.backends.incoming import Incoming
+from eventsnn.backends.members import Member
 from eventsnn.fixed_point import stored_exponent
 from eventsnn.spec import Equations, NetworkSpec
 
 I8 = npt.NDArray[np.int64]
 F8 = npt.NDArray[np.float64]
+
+
+class Neurons(Protocol):
+    """Members whose states can be read and set by number and position."""
+
+    members: list[Member]
+
+    def read(self, slot: int, places: I8) -> npt.NDArray[Any]: ...
+    def write(self, slot: int, places: I8, values: npt.NDArray[Any]) -> None: ...
+    def counts_of(self, places: I8) -> I8: ...
+
+
+class Block(Protocol):
+    """Neurons and the connections onto them."""
+
+    @property
+    def neurons(self) -> Neurons: ...
+    @property
+    def incoming(self) -> Incoming: ...
+
+
 Owned = tuple[Block, Member, npt.NDArray[np.bool_]]
 
 
@@ -30,20 +51,20 @@ def owners(blocks: Sequence[Block], population: int, ids: I8) -> Iterator[Owned]
                     yield b, m, inside
 
 
-def _slot(b: Block, m: Member, name: str) -> npt.NDArray[Any] | None:
-    """The array of a state; None where the name is a parameter."""
+def _slot(m: Member, name: str) -> int | None:
+    """The number of a state; None where the name is a parameter."""
     dynamics = m.spec.dynamics
     states = dynamics.kernel.states if isinstance(dynamics, Equations) else ()
-    return b.neurons.slots[states.index(name)] if name in states else None
+    return states.index(name) if name in states else None
 
 
 def read(blocks: Sequence[Block], population: int, name: str, ids: I8) -> F8:
     """Values of a state or parameter."""
     out = np.zeros(len(ids), np.float64)
     for b, m, inside in owners(blocks, population, ids):
-        slot = _slot(b, m, name)
+        slot = _slot(m, name)
         if slot is not None:
-            out[inside] = slot[m.where(ids[inside])]
+            out[inside] = b.neurons.read(slot, m.where(ids[inside]))
         else:
             value = m.parameters[name]
             out[inside] = value[ids[inside] - m.slice.start] if isinstance(value, np.ndarray) else value
@@ -54,9 +75,9 @@ def write(blocks: Sequence[Block], population: int, name: str, ids: I8, values: 
     """Set a state or parameter; a parameter that all neurons of a slice share stays one number."""
     values = np.broadcast_to(np.asarray(values, np.float64), len(ids))
     for b, m, inside in owners(blocks, population, ids):
-        slot = _slot(b, m, name)
+        slot = _slot(m, name)
         if slot is not None:
-            slot[m.where(ids[inside])] = values[inside]
+            b.neurons.write(slot, m.where(ids[inside]), values[inside])
             continue
         full = np.array(np.broadcast_to(m.parameters[name], m.high - m.low), np.float64)
         full[ids[inside] - m.slice.start] = values[inside]
@@ -67,7 +88,9 @@ def connections(blocks: Sequence[Block], spec: NetworkSpec, projection: int) -> 
     """Connections whose targets live here, ordered by (post, k): pre, post, weight, delay (ms)."""
     p = spec.projections[projection]
     found = [
-        _listed(d, 2.0 ** stored_exponent(p, projection in b.overrides), spec.dt) for b in blocks for d in b.drawn(projection)
+        _listed(d, 2.0 ** stored_exponent(p, projection in b.incoming.overrides), spec.dt)
+        for b in blocks
+        for d in b.incoming.drawn(projection)
     ]
     none = [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)]
     pre, post, weight, delay = (np.concatenate(x) for x in zip(none, *found, strict=True))
@@ -82,13 +105,27 @@ def _listed(d: Draws, scale: float, dt: float) -> list[npt.NDArray[Any]]:
     return [pre, post, weight * scale, np.round(delay * dt, 10)]
 
 
-def set_weights(blocks: Sequence[Block], spec: NetworkSpec, projection: int, values: F8, lists: I8, now: int) -> None:
-    """New weights, in the order of `connections`, for spikes from now on."""
-    posts = [np.repeat(d.posts, d.degrees) for b in blocks for d in b.drawn(projection)]
+def counts(blocks: Sequence[Block], population: int, ids: I8) -> I8:
+    """Spikes so far."""
+    out = np.zeros(len(ids), np.int64)
+    for b, m, inside in owners(blocks, population, ids):
+        out[inside] = b.neurons.counts_of(m.where(ids[inside]))
+    return out
+
+
+def inject(blocks: Sequence[Block], population: int, steps: I8, ids: I8, now: int) -> None:
+    """Each neuron of ids emits a spike at its step (> now)."""
+    for _, m, inside in owners(blocks, population, ids):
+        m.injected = [x for x in m.injected if x[0] > now]
+        m.injected += list(zip(steps[inside].tolist(), ids[inside].tolist(), strict=True))
+
+
+def dealt(blocks: Sequence[Block], projection: int, values: F8) -> list[F8]:
+    """Weights in the order of `connections`, by block in order (target, k)."""
+    drawn = [b.incoming.drawn(projection) for b in blocks]
+    posts = [np.repeat(d.posts, d.degrees) for found in drawn for d in found]
     order = np.argsort(np.concatenate([np.empty(0, np.int64), *posts]), kind="stable")
-    values = np.array(np.broadcast_to(np.asarray(values, np.float64), len(order)))
-    mine = np.empty_like(values)
-    mine[order] = values
-    sizes = [sum(int(d.degrees.sum()) for d in b.drawn(projection)) for b in blocks]
-    for b, piece in zip(blocks, np.split(mine, np.cumsum(sizes)[:-1]), strict=True):
-        b.set_weights(projection, piece, lists, now)
+    mine = np.empty(len(order))
+    mine[order] = np.broadcast_to(np.asarray(values, np.float64), len(order))
+    sizes = [sum(int(d.degrees.sum()) for d in found) for found in drawn]
+    return np.split(mine, np.cumsum(sizes)[:-1])
