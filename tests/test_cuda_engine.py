@@ -12,6 +12,7 @@ from numba import config
 
 import eventsnn as snn
 from eventsnn.devices import Gpu, find_gpu
+from eventsnn.errors import DeviceError
 from eventsnn.lower import lower
 from eventsnn.models import (
     AllToAll,
@@ -243,6 +244,25 @@ def test_the_memory_that_was_foretold() -> None:
     plan = make_plan(spec, [here(1, small)], 1, None, backend="cuda")
     with pytest.raises(PlanError, match=r"need.* about 0\.\d+ GB of GPU memory while .* Small GPU has 0\.10 GB free of 1\.00 GB"):
         plan.check_memory()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        ("OutOfMemoryError: Out of memory allocating 8 bytes", MemoryError, "the GPU has no memory left .*; end what else"),
+        ("CudaAPIError: [700] illegal address", DeviceError, "the GPU failed or was lost .*; look at nvidia-smi"),
+    ],
+)
+def test_a_gpu_that_fails(raised: str, kind: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, _, text = raised.partition(": ")
+
+    def fail(*_: object) -> None:
+        raise type(name, (Exception,), {})(text)
+
+    with snn.Simulation(mixed(), backend="cuda") as sim:
+        monkeypatch.setattr("eventsnn.backends.cuda.steps.Steps.run", fail)
+        with pytest.raises(kind, match=said):
+            sim.run(1.0)
 
 
 def test_a_network_without_synapses_and_one_neuron() -> None:

@@ -6,8 +6,8 @@ With NUMBA_ENABLE_CUDASIM=1 kernels run as Python on numpy arrays, for tests of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -121,6 +121,22 @@ def start(kernel: Any, size: tuple[int, int], arguments: tuple[Any, ...], stream
     """Launch (blocks, threads)."""
     with _TURN if SIMULATED else nullcontext():
         kernel[*size, stream](*arguments)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What CUDA raises inside becomes one sentence with the cure."""
+    try:
+        yield
+    except Exception as error:
+        kind = type(error).__name__
+        if kind in ("OutOfMemoryError", "CudaAPIError", "CUDARuntimeError", "CUDADriverError", "CUDAError"):
+            if "memory" in str(error).lower():
+                cure = "end what else uses the GPU, use more of them, or make the network smaller"
+                raise MemoryError(f"the GPU has no memory left ({error}); {cure}") from error
+            cure = "look at nvidia-smi, and start the simulation again in a new process"
+            raise DeviceError(f"the GPU failed or was lost ({kind}: {error}); {cure}") from error
+        raise
 
 
 def to_host(array: Any) -> npt.NDArray[Any]:

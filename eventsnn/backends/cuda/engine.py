@@ -12,7 +12,7 @@ from eventsnn.backends.cpu.exchange import STEP as PACKET_STEP
 from eventsnn.backends.cpu.memory import COUNT as ITEMS
 from eventsnn.backends.cpu.memory import append, contents, release
 from eventsnn.backends.cuda.block import Block
-from eventsnn.backends.cuda.device import arrays, to_host
+from eventsnn.backends.cuda.device import arrays, to_host, told
 from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, RUN, SIZE, STEP, UNTIL, WORST
 from eventsnn.spec import NetworkSpec, Slice
 
@@ -27,7 +27,8 @@ class Device:
     """Threads of the host that compute."""
 
     def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
-        self.blocks = [Block(spec, slices)]
+        with told():
+            self.blocks = [Block(spec, slices)]
         self.spikes = 0
         self._kept: list[I8] = []
         self._recorded = any(r.what == "spikes" for r in spec.recordings)
@@ -69,6 +70,10 @@ class Device:
 
     def advance(self, now: int, until: int) -> int:
         """From step `now` to `until`; the step that was reached. Raises PeerLost, MemoryError."""
+        with told():
+            return self._advance(now, until)
+
+    def _advance(self, now: int, until: int) -> int:
         for s in self._block.samplers:
             s.since = now
         while now < until:

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Collect the wheels that a GPU machine without the internet (Linux x86-64, CUDA 13) may lack to run the tests and benchmarks.
+# usage: wheelhouse.sh FOLDER [PYTHON_VERSION]   there: python3 -m pip install --no-index --no-deps --target SITE FOLDER/*.whl
+# Expected there: numpy, scipy, numba, numba-cuda, cuda-core, cupy-cuda13x, sympy, xarray, pandas, click, tqdm, pytest.
+set -eu
+out=${1:?usage: wheelhouse.sh FOLDER [PYTHON_VERSION]}
+python=${2:-3.12}
+mkdir -p "$out"
+platforms=()
+for p in manylinux_2_34 manylinux_2_28 manylinux_2_27 manylinux_2_24 manylinux_2_17 manylinux2014 manylinux1; do
+    platforms+=("--platform=${p}_x86_64")
+done
+python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version "$python" --implementation cp \
+    "${platforms[@]}" -d "$out" \
+    dask distributed zarr numcodecs donfig google-crc32c msgpack msgspec zict tblib tornado locket partd toolz cloudpickle \
+    sortedcontainers pyyaml psutil pytest-timeout hypothesis
+ls -l "$out"
