@@ -62,7 +62,14 @@ def cuba(nest: Any, p: dict[str, Any]) -> list[Any]:
 FAMILIES = {"brunel": brunel, "microcircuit": microcircuit, "cuba": cuba}
 
 
+MOST = 134_217_726
+"""Connections of one synapse model that NEST holds per virtual process."""
+
+
 def run(request: dict[str, Any]) -> dict[str, Any]:
+    connections = sum(map(sum, request["numbers"].get("synapses", [])))
+    # a virtual process is a thread: where they cannot hold the network there must be more, whatever the cores
+    request["threads"] = max(request["threads"], 4 if connections > MOST * request["threads"] else 1)
     os.environ["OMP_NUM_THREADS"] = str(request["threads"])
     import nest
 

@@ -17,7 +17,8 @@ class Gpu:
     """The device that a process computes on: the first of those that CUDA_VISIBLE_DEVICES leaves it."""
 
     name: str
-    uuid: str
+    bus: str
+    """Its address within the machine."""
     memory: int
     """Bytes, in all."""
     free: int
@@ -57,10 +58,12 @@ def _real_gpu() -> Gpu | str:
         facts = runtime.getDeviceProperties(0)
         with cupy.cuda.Device(0):
             free, total = runtime.memGetInfo()
+            free += cupy.get_default_memory_pool().free_bytes()
     except runtime.CUDARuntimeError as error:
         return f"CUDA can't be used: {error}; look at nvidia-smi, the driver and CUDA_VISIBLE_DEVICES"
     capability = (int(facts["major"]), int(facts["minor"]))
     name = facts["name"].decode()
     if capability < OLDEST:
         return f"{name} has compute capability {capability[0]}.{capability[1]}, and {OLDEST[0]}.{OLDEST[1]} is needed"
-    return Gpu(name, str(facts["uuid"].hex()), total, free, capability, int(facts["multiProcessorCount"]))
+    bus = ":".join(f"{int(facts[key]):02x}" for key in ("pciDomainID", "pciBusID", "pciDeviceID"))
+    return Gpu(name, bus, total, free, capability, int(facts["multiProcessorCount"]))

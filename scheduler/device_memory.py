@@ -16,8 +16,8 @@ from eventsnn.spec import CurrentStimulus, NetworkSpec, PoissonStimulus, Recordi
 PIECE, PIECE_BYTES = 128, 16
 """Most synapses of a piece, and the bytes that say where it lies."""
 BLOCK = 65_536
-SORTING = 36
-"""Bytes per synapse while those of one pre population and kind are sorted: keys, their order, and copies of both."""
+SORTING = 44
+"""Bytes per synapse while those of one pre population and kind are sorted: keys, weights, order, copies, the sort's own."""
 NEURON = 4 + 1 + 8 + 8
 """Bytes per neuron besides states and inputs: refractory counter, flag, counter of spikes, id."""
 DRIVE = 8 + 4 + 8 + 8 + 8 + 8
@@ -40,7 +40,8 @@ def device_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> tuple[float, flo
     bundles = bundles_of(spec, counts)
     neurons = sum(s.stop - s.start for s in slices)
     resident = _synapses(spec, bundles, neurons) + _state(spec, here, neurons)
-    return resident, resident + _sorting(bundles) + CONTEXT
+    largest = max((SYNAPSE[bits] * sum(b.synapses for b in bundles if b.kind.bits == bits) for bits in SYNAPSE), default=0.0)
+    return resident, resident + max(_sorting(bundles), largest) + CONTEXT  # stores are joined one after the other
 
 
 def _synapses(spec: NetworkSpec, bundles: Sequence[Bundle], neurons: int) -> float:

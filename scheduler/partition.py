@@ -17,17 +17,24 @@ SLACK = 1.1
 """How much more than its fair share of load a group of populations may have."""
 
 
-def balanced(spec: NetworkSpec, n: int) -> Layout:
-    """Splits large populations evenly over all n parts and deals the small ones, heaviest first, to the least loaded part."""
+def balanced(spec: NetworkSpec, n: int, powers: Sequence[float] = ()) -> Layout:
+    """Splits large populations over all n parts and deals the small ones, heaviest first, to the least loaded part.
+
+    `powers`: how fast each part computes, relative to the others; none: all alike.
+    """
+    powers = list(powers) or [1.0] * n
+    ends = [0.0, *(sum(powers[: k + 1]) / sum(powers) for k in range(n))]
     cuts = [n if n > 1 and population.size >= WORTH * n else 1 for population in spec.populations]
     pieces = [
-        [Slice(index, population.size * k // m, population.size * (k + 1) // m) for k in range(m)]
-        for index, (population, m) in enumerate(zip(spec.populations, cuts, strict=True))
+        [Slice(index, round(p.size * ends[k]), round(p.size * ends[k + 1])) for k in range(m)]
+        if m > 1
+        else [Slice(index, 0, p.size)]
+        for index, (p, m) in enumerate(zip(spec.populations, cuts, strict=True))
     ]
     weight = loads(spec, (piece for cut in pieces for piece in cut))
-    parts = [[cut[rank] for cut in pieces if len(cut) == n > 1] for rank in range(n)]
-    totals = [sum(weight[piece] for piece in part) for part in parts]
-    _deal([(cut, weight[cut[0]]) for cut in pieces if len(cut) == 1], parts, totals)
+    parts = [[cut[rank] for cut in pieces if len(cut) == n > 1 and cut[rank].start < cut[rank].stop] for rank in range(n)]
+    totals = [sum(weight[piece] for piece in part) / power for part, power in zip(parts, powers, strict=True)]
+    _deal([(cut, weight[cut[0]]) for cut in pieces if len(cut) == 1], parts, totals, powers)
     _fill(parts)
     return tuple(tuple(sorted(part, key=lambda s: (s.population, s.start))) for part in parts)
 
@@ -52,7 +59,7 @@ def whole(spec: NetworkSpec, n: int) -> Layout:
             left -= 1
     groups = [[i for i, g in enumerate(group) if g == name] for name in sorted(set(group))]
     parts: list[list[Slice]] = [[] for _ in range(n)]
-    _deal([([slices[i] for i in members], sum(weights[i] for i in members)) for members in groups], parts, [0.0] * n)
+    _deal([([slices[i] for i in members], sum(weights[i] for i in members)) for members in groups], parts, [0.0] * n, [1.0] * n)
     return tuple(tuple(sorted(part, key=lambda s: s.population)) for part in parts)
 
 
@@ -62,14 +69,16 @@ def _bonds(spec: NetworkSpec) -> list[tuple[int, int]]:
     return [(pre, post) for _, _, pre, post in ranked]
 
 
-def _deal(groups: list[tuple[list[Slice], float]], parts: list[list[Slice]], totals: list[float]) -> None:
+def _deal(
+    groups: list[tuple[list[Slice], float]], parts: list[list[Slice]], totals: list[float], powers: Sequence[float]
+) -> None:
     """Heaviest group first, each to the least loaded part; empty parts come first, ties go to the lowest rank."""
     queue = [(bool(part), total, rank) for rank, (part, total) in enumerate(zip(parts, totals, strict=True))]
     heapq.heapify(queue)
     for slices, weight in sorted(groups, key=lambda g: (-g[1], g[0][0].population)):
         _, total, rank = heapq.heappop(queue)
         parts[rank].extend(slices)
-        heapq.heappush(queue, (True, total + weight, rank))
+        heapq.heappush(queue, (True, total + weight / powers[rank], rank))
 
 
 def _fill(parts: list[list[Slice]]) -> None:

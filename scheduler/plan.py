@@ -19,6 +19,8 @@ from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Slice
 GB = 1e9
 
 
+GPU = 50.0
+"""Threads that one GPU is taken to be worth, where a run has both."""
 WORTH = 1024
 """Neurons of a part per thread, where the number of threads was left open."""
 
@@ -66,11 +68,14 @@ class Plan:
 
     def check_memory(self) -> None:
         """PlanError where the parts at a place need more than it, or its GPU, has."""
-        on_gpu = [
-            (share, share.place.gpu) for share in self.shares if isinstance(share.place.gpu, Gpu) and share.backend == "cuda"
-        ]
-        for gpu in {gpu.uuid: gpu for _, gpu in on_gpu}.values():
-            here = [share for share, other in on_gpu if other.uuid == gpu.uuid]
+        devices: dict[tuple[str, str], Gpu] = {}
+        parts = defaultdict(list)
+        for share in self.shares:
+            if share.backend == "cuda" and isinstance(share.place.gpu, Gpu):
+                devices[share.place.host, share.place.gpu.bus] = share.place.gpu
+                parts[share.place.host, share.place.gpu.bus].append(share)
+        for where, gpu in devices.items():
+            here = parts[where]
             need = sum(share.device for share in here)
             if need > gpu.free:
                 raise PlanError(
@@ -79,7 +84,7 @@ class Plan:
                     " use more GPUs, end what else uses it, or make the network smaller"
                 )
         for place in dict.fromkeys(share.place for share in self.shares):
-            here = [share for share in self.shares if share.place == place]
+            here = [share for share in self.shares if share.place == place and share.backend == "cpu"]
             need = sum(share.cost.peak for share in here)
             if place.memory_limit and need > place.memory_limit:
                 raise PlanError(
@@ -125,7 +130,8 @@ def make_plan(
     """
     if not 1 <= n <= spec.size:
         raise PlanError(f"parts={n}: there must be at least 1 and at most as many parts as neurons ({spec.size})")
-    layout = tidy(spec, (partition or balanced)(spec, n), n)
+    cut = partition(spec, n) if partition else balanced(spec, n, _powers(n, places, backend, placement is None))
+    layout = tidy(spec, cut, n)
     chosen = placed((placement or in_order)(layout, places), layout, places, alone)
     if threads is not None:
         _check_threads(threads, [places[index] for index in chosen])
@@ -150,6 +156,14 @@ def computing(backend: str, place: Place) -> str:
         where = "" if place.address == "here" else f" on {place.address}"
         raise PlanError(f"backend='cuda'{where}: {place.gpu}; or use backend='cpu'")
     return "cuda"
+
+
+def _powers(n: int, places: Sequence[Place], backend: str, in_turn: bool) -> list[float]:
+    """How fast parts that are placed in turn compute; all alike where that is not known."""
+    kinds = [computing(backend, place) for place in places]
+    if not in_turn or len(set(kinds)) == 1:
+        return [1.0] * n
+    return [GPU if kinds[k % len(places)] == "cuda" else float(places[k % len(places)].threads) for k in range(n)]
 
 
 def _useful(slices: Sequence[Slice], threads: int) -> int:

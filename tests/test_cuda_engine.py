@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_parts_on_devices(parts: int, reference: Result) -> None:
 
 
 def test_parts_on_devices_and_on_cpus(reference: Result, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = iter(["cuda", "cpu", "cuda"])
+    turns = cycle(["cuda", "cpu"])
     monkeypatch.setattr("eventsnn.scheduler.plan.computing", lambda backend, place: next(turns))
     assert_same(result(mixed(), STATES, (3.0, 5.0), backend="cuda", parts=3, threads=1), reference)
 
@@ -219,6 +220,20 @@ def test_handles() -> None:
     assert_same(result(mixed(), STATES, pieces, backend="cuda", parts=2), expected)
 
 
+def test_a_source_that_falls_silent_leaves_room_for_given_spikes() -> None:
+    net = snn.Network(seed=3, dt=0.1)
+    source = net.population("source", 4, Poisson(rate=9000.0))
+    net.record(source, "spikes")
+
+    def silence(sim: Any) -> None:
+        sim["source"].set("rate", 0.0)
+        times = np.repeat(sim.time + np.arange(1, 4) * 0.1, 4 * 12)
+        sim["source"].inject(times, np.tile(np.arange(4), 3 * 12))
+
+    expected = result(net, [], (1.0, silence, 1.0), backend="cpu")
+    assert_same(result(net, [], (1.0, silence, 1.0), backend="cuda"), expected)
+
+
 def test_counts_and_report() -> None:
     with snn.Simulation(mixed(), backend="cuda") as cuda, snn.Simulation(mixed(), backend="cpu", threads=1) as cpu:
         for sim in (cuda, cpu):
@@ -250,7 +265,11 @@ def test_the_memory_that_was_foretold() -> None:
     ("raised", "kind", "said"),
     [
         ("OutOfMemoryError: Out of memory allocating 8 bytes", MemoryError, "the GPU has no memory left .*; end what else"),
-        ("CudaAPIError: [700] illegal address", DeviceError, "the GPU failed or was lost .*; look at nvidia-smi"),
+        (
+            "CUDARuntimeError: cudaErrorIllegalAddress: an illegal memory access was encountered",
+            DeviceError,
+            "the GPU failed or was lost .*; look at nvidia-smi",
+        ),
     ],
 )
 def test_a_gpu_that_fails(raised: str, kind: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,8 @@ class Launches:
         signature = types.void(*(self._type(a) for a in arguments))
         self.seen[kernel.py_func.__module__, signature] = kernel.py_func
 
+    before = add
+
     @staticmethod
     def _type(a: Any) -> Any:
         from numba import types
@@ -98,7 +100,7 @@ def ptx(function: Any, signature: Any, contraction: bool) -> str:
 
 def test_kernels_are_assembled_without_spills(launches: dict[Any, Any], tmp_path: Path) -> None:
     assert {f.__name__ for f in launches.values()} == {
-        "current", "deliver", "deliver_given", "draw", "given", "poisson", "relay", "sample", "update",
+        "current", "deliver", "deliver_given", "draw", "emit_poisson", "given", "prepare", "relay", "sample", "update",
     }  # fmt: skip
     if PTXAS is None:
         pytest.skip("there is no ptxas")

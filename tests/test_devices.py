@@ -13,10 +13,11 @@ from distributed import Client, LocalCluster
 import eventsnn as snn
 from eventsnn.cli import main
 from eventsnn.devices import Gpu, find_gpu
+from eventsnn.lower import lower
 from eventsnn.models import IafPscExp
 from eventsnn.scheduler.errors import PlanError
 from eventsnn.scheduler.placement import Place
-from eventsnn.scheduler.plan import computing
+from eventsnn.scheduler.plan import computing, make_plan
 from eventsnn.scheduler.workers import cluster_places
 
 H200 = Gpu("H200", "a", 150 * 10**9, 149 * 10**9, (9, 0), 132)
@@ -28,7 +29,15 @@ class CudaError(Exception):
 
 def runtime(**changes: Any) -> SimpleNamespace:
     """CUDA as CuPy shows it, with one H200."""
-    facts = {"major": 9, "minor": 0, "name": b"H200", "uuid": b"\x01", "multiProcessorCount": 132}
+    facts = {
+        "major": 9,
+        "minor": 0,
+        "name": b"H200",
+        "pciDomainID": 0,
+        "pciBusID": 27,
+        "pciDeviceID": 0,
+        "multiProcessorCount": 132,
+    }
     facts.update(changes.pop("facts", {}))
     whole = {
         "driverGetVersion": lambda: 13000,
@@ -51,7 +60,8 @@ class Entered:
 def found(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Gpu | str:
     cuda = SimpleNamespace(runtime=runtime(**changes), Device=Entered)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    pool = SimpleNamespace(free_bytes=lambda: 7)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda, get_default_memory_pool=lambda: pool))
     monkeypatch.setitem(sys.modules, "cupy.cuda", cuda)
     return find_gpu()
 
@@ -61,7 +71,7 @@ def lost() -> int:
 
 
 def test_a_gpu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found(monkeypatch) == Gpu("H200", "01", 200, 100, (9, 0), 132)
+    assert found(monkeypatch) == Gpu("H200", "00:1b:00", 200, 107, (9, 0), 132)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +146,14 @@ def test_the_doctor_reports_faults_instead_of_failing(monkeypatch: pytest.Monkey
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 0
     assert "!! cache        OSError: no folder for generated kernels can be written" in done.output
+
+
+def test_a_gpu_gets_more_of_the_network_than_a_core() -> None:
+    net = snn.Network(seed=1, dt=0.1)
+    net.population("large", 100_000, IafPscExp())
+    net.population("small", 100, IafPscExp())
+    places = [Place("tcp://a:1", "a", 2, 0, "none"), Place("tcp://b:1", "b", 4, 0, H200)]
+    shares = make_plan(lower(net), places, 2, None, backend="auto").shares
+    assert [share.backend for share in shares] == ["cpu", "cuda"]
+    sizes = [sum(s.stop - s.start for s in share.slices if s.population == 0) for share in shares]
+    assert sizes == [round(100_000 * 2 / 52), 100_000 - round(100_000 * 2 / 52)]

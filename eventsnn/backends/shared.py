@@ -97,15 +97,19 @@ def search_count(word, mean, zero):
 DRAWS = (philox, below, quantile, delay_steps, stored_weight, threshold_count, search_count)
 
 
-def bind(functions: Iterable[Callable[..., Any]], decorate: Callable[[Callable[..., Any]], Any], names: dict[str, Any]) -> None:
+def bind(
+    functions: Iterable[Callable[..., Any]], decorate: Callable[[Callable[..., Any]], Any], names: dict[str, Any], file: str = ""
+) -> None:
     """Put each function, decorated, into `names`, which becomes the globals of all of them.
 
-    Names that are not there yet come from the function's own module; a name that is there is kept.
+    Names that are not there yet come from the function's own module; a name that is there is kept. `file`: where Numba shall take
+    the text to come from, beside which it keeps what it compiled.
     """
     for f in functions:
         assert isinstance(f, FunctionType)
         for name, value in f.__globals__.items():
             names.setdefault(name, value)
-        mine = FunctionType(f.__code__, names, f.__name__, f.__defaults__)
+        code = f.__code__.replace(co_filename=file) if file else f.__code__
+        mine = FunctionType(code, names, f.__name__, f.__defaults__)
         mine.__module__, mine.__qualname__, mine.__doc__ = f.__module__, f.__qualname__, f.__doc__
         names[f.__name__] = decorate(mine)

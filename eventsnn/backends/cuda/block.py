@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cuda.device import arrays, launch, to_host
-from eventsnn.backends.cuda.drives import drives_of
+from eventsnn.backends.cuda.device import arrays, give_back, launch, to_host
+from eventsnn.backends.cuda.drives import inputs_of, sources_of
 from eventsnn.backends.cuda.kernels import SIZE, load
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.cuda.synapses import Synapses, build
@@ -107,15 +107,19 @@ class Block:
         self.table = self._build()
 
     def _build(self) -> Synapses:
+
         found = self.incoming.all()
         populations = self.spec.populations
         pres = [self.spec.projections[s.projection].pre for s in found]
         sizes, firsts = [p.size for p in populations], [p.first for p in populations]
-        return build(found, pres, sizes, firsts, self.spec.size, self.neurons.n)
+        made = build(found, pres, sizes, firsts, self.spec.size, self.neurons.n)
+        give_back()
+        return made
 
     def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
         """New weights, in order (target, k), for spikes from now on; input under way stays."""
         self.incoming.overrides[projection] = values
+        del self.table  # there may be no memory for both
         self.table = self._build()
 
     def sources(self) -> npt.NDArray[np.bool_]:
@@ -146,10 +150,11 @@ class Block:
     # ---- the launches of a step
 
     def steps(self, now: int) -> Steps:
-        """In order: currents, Poisson events, updates, relays, given spikes, samples, delivery."""
+        """In order: currents, Poisson sources, updates, relays, given spikes, samples, delivery with the next Poisson input."""
         out = Steps()
+        self.neurons.flags.fill(0)  # a source that is silent from now on has no entry that would
         self._currents(out)
-        self._poisson(out)
+        self._sources(out)
         for run in self._runs():
             self._update(out, run)
         n = self.neurons
@@ -161,7 +166,12 @@ class Block:
         self._given(out, now, tail)
         for s in self.samplers:
             self._sample(out, s)
-        out.add(load().deliver, 1 << 30, self.control, self.log, *self.delivery())
+        inputs = inputs_of(n)
+        drives = tuple(arrays().asarray(a) for a in inputs.arrays())
+        if inputs.number:
+            ring = (self.slots - 1, self.receptors, n.n, self.ring32, self.ring64)
+            out.before(load().prepare, inputs.number, self.control, *ring, *drives)
+        out.add(load().deliver, 1 << 30, self.control, self.log, *self.delivery(), *drives)
         return out
 
     def delivery(self) -> tuple[Any, ...]:
@@ -188,12 +198,11 @@ class Block:
                     )
                     out.add(load().current, len(ids), self.control, *args, self.neurons.current)
 
-    def _poisson(self, out: Steps) -> None:
-        drives, n = drives_of(self.neurons), self.neurons
+    def _sources(self, out: Steps) -> None:
+        drives, n = sources_of(self.neurons), self.neurons
         if drives.number:
             table = tuple(arrays().asarray(a) for a in drives.arrays())
-            ring = (self.slots - 1, self.receptors, n.n, self.ring32, self.ring64)
-            out.add(load().poisson, drives.number, self.control, *table, *ring, n.flags, n.spikes, n.ids, self.log)
+            out.add(load().emit_poisson, drives.number, self.control, *table, n.flags, n.spikes, n.ids, self.log)
 
     def _runs(self) -> list[list[Member]]:
         """Neighbours that one launch can update: they share a kernel, widths of input, and whether a current enters."""

@@ -22,6 +22,12 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 THREADS = 4 if SIMULATED else 256
 BLOCKS_PER_SM = 4
 WARP = 4 if SIMULATED else 32
+FAULTS = {
+    *("OutOfMemoryError", "CUDARuntimeError", "CUDADriverError", "CUDAError"),
+    *("CudaAPIError", "CudaDriverError", "CudaSupportError", "LinkerError", "NvvmError"),
+}
+"""Errors of CuPy, cuda.core and Numba, by name: their modules may be missing."""
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small network has few neurons; that is no fault
 _TURN = threading.Lock()
 """The simulator runs one kernel at a time."""
 ADVICE = "run with backend='cpu', or install eventsnn[cuda] on a machine with an NVIDIA GPU and a driver for CUDA 13"
@@ -130,13 +136,26 @@ def told() -> Iterator[None]:
         yield
     except Exception as error:
         kind = type(error).__name__
-        if kind in ("OutOfMemoryError", "CudaAPIError", "CUDARuntimeError", "CUDADriverError", "CUDAError"):
-            if "memory" in str(error).lower():
+        if kind in FAULTS:
+            if "out of memory" in str(error).lower().replace("_", " ") or kind == "OutOfMemoryError":
                 cure = "end what else uses the GPU, use more of them, or make the network smaller"
                 raise MemoryError(f"the GPU has no memory left ({error}); {cure}") from error
             cure = "look at nvidia-smi, and start the simulation again in a new process"
             raise DeviceError(f"the GPU failed or was lost ({kind}: {error}); {cure}") from error
         raise
+
+
+def wait() -> None:
+    """Until all that was launched and written is done. Not the whole device: another part may be capturing a graph."""
+    if not SIMULATED:
+        cuda.default_stream().synchronize()
+
+
+def give_back() -> None:
+    """Return memory that nothing uses to the device, for others."""
+    if not SIMULATED:
+        wait()
+        arrays().get_default_memory_pool().free_all_blocks()
 
 
 def to_host(array: Any) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Poisson inputs and Poisson sources of a part as one table: every kind of drive in a single launch."""
+"""Poisson inputs, and Poisson sources, of a part as a table: every kind of drive in a single launch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cuda.kernels import EMITS
+from eventsnn.backends.cuda.kernels import DRIVE_FIELDS
 from eventsnn.backends.members import Members
 from eventsnn.backends.thresholds import TABLE_MEAN, thresholds
 from eventsnn.codegen.hostmath import exp
 from eventsnn.draws import per_neuron
 from eventsnn.spec import Key, PoissonSource, PoissonStimulus
 
+I8, U4, F8 = np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0)
 Arrays = tuple[npt.NDArray[Any], ...]
 
 
@@ -28,7 +29,7 @@ class Drives:
 
     def add(
         self, mean: float | npt.NDArray[np.float64], ids: npt.NDArray[np.int64], places: npt.NDArray[np.int64], key: Key,
-        weight: int, receptor: int, wide: bool,
+        weight: int = 0, receptor: int = 0, wide: bool = False,
     ) -> None:  # fmt: skip
         """Events of a mean per step for neurons `ids` at `places`. One mean: from a table; one each: by sequential search."""
         n = len(ids)
@@ -56,12 +57,15 @@ class Drives:
 
     def arrays(self) -> Arrays:
         """drives, thresholds, drive of each entry, ids, places, means, zeros, parts."""
-        table = np.concatenate([np.zeros(1, np.uint32), *self._thresholds])[1:] if self._thresholds else np.zeros(1, np.uint32)
-        return (np.array(self._rows, np.int64).reshape(-1), table, *(np.concatenate(x) for x in zip(*self._entries, strict=True)))
+        none = (I8, U4, I8, F8, F8, I8)
+        columns = zip(none, *self._entries, strict=True)
+        table = np.concatenate([U4 if self._used else np.zeros(1, np.uint32), *self._thresholds])
+        rows = np.array(self._rows or [(0,) * DRIVE_FIELDS], np.int64)
+        return (rows.reshape(-1), table, *(np.concatenate(x) for x in columns))
 
 
-def drives_of(neurons: Members) -> Drives:
-    """Every Poisson input and source of the neurons."""
+def inputs_of(neurons: Members) -> Drives:
+    """Every Poisson input."""
     spec, out = neurons.spec, Drives()
     for s in spec.stimuli:
         if not isinstance(s, PoissonStimulus):
@@ -72,8 +76,13 @@ def drives_of(neurons: Members) -> Drives:
             if m.slice.population == s.population and len(ids):
                 rate = per_neuron(s.rate, s.key, "rate", ids, np.arange(at, at + len(ids)))
                 out.add(rate * (spec.dt / 1000.0), ids, m.where(ids), s.key, s.weight, s.receptor, receptor.wide)
+    return out
+
+
+def sources_of(neurons: Members) -> Drives:
+    """Every Poisson source."""
+    out = Drives()
     for m in neurons.members:
         if isinstance(m.spec.dynamics, PoissonSource):
-            mean = m.parameters["rate"] * (spec.dt / 1000.0)
-            out.add(mean, m.ids, m.where(m.ids), m.spec.key, 0, EMITS, False)
+            out.add(m.parameters["rate"] * (neurons.spec.dt / 1000.0), m.ids, m.where(m.ids), m.spec.key)
     return out

@@ -12,8 +12,10 @@ from eventsnn.backends.cpu.exchange import STEP as PACKET_STEP
 from eventsnn.backends.cpu.memory import COUNT as ITEMS
 from eventsnn.backends.cpu.memory import append, contents, release
 from eventsnn.backends.cuda.block import Block
-from eventsnn.backends.cuda.device import arrays, to_host, told
+from eventsnn.backends.cuda.device import arrays, give_back, to_host, told
 from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, RUN, SIZE, STEP, UNTIL, WORST
+from eventsnn.backends.cuda.steps import Steps
+from eventsnn.errors import DeviceError
 from eventsnn.spec import NetworkSpec, Slice
 
 I8 = npt.NDArray[np.int64]
@@ -56,16 +58,21 @@ class Device:
 
     def refresh(self, now: int) -> None:
         """Make the launches of a step, if anything has changed."""
-        if self._stale:
+        if not self._stale:
+            return
+        with told():
             self._steps = self._block.steps(now)
             self._allow(now, now)
             self._steps.compile()
-            self._stale = False
+            self._block.deliver(arrays().zeros(0, np.int64))  # compiled now: later peers would wait for it
+        self._stale = False
 
     def set_weights(self, projection: int, pieces: Sequence[npt.NDArray[np.float64]], now: int) -> None:
         """New weights, in order (target, k), for spikes from now on; those that peers sent keep the old ones."""
-        self._receive()
-        self._block.set_weights(projection, pieces[0])
+        with told():
+            self._receive()
+            self._steps = Steps()  # it holds the old synapses
+            self._block.set_weights(projection, pieces[0])
         self._stale = True
 
     def advance(self, now: int, until: int) -> int:
@@ -103,7 +110,10 @@ class Device:
                 self._kept.append(items)
             if self._crossing is not None:
                 append(self.lists[OWN], items.view(np.uint64))
-        return int(control[STEP])
+        reached = int(control[STEP])
+        if reached == now:
+            raise DeviceError(f"the GPU did not advance beyond step {now}; its kernels did not run")
+        return reached
 
     def _exchange(self, crossing: Crossing, now: int) -> None:
         crossing.state[LAST], crossing.state[PACKET_STEP] = 1, now
@@ -134,4 +144,5 @@ class Device:
         release(self.lists[1:])
         if self._crossing is not None:
             self._crossing.close()
-        self.blocks = []
+        self.blocks, self._steps = [], Steps()
+        give_back()

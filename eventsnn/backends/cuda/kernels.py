@@ -6,13 +6,18 @@ atomically: addition has no order. Those of one step are launched in order; the 
 
 from __future__ import annotations
 
+import sys
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from numba import cuda
 
+from eventsnn import spec
+from eventsnn.backends import shared
 from eventsnn.backends.cuda.device import device, kernel, words
+from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import DRAWS, bind
 
 STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, SIZE = range(9)
@@ -20,8 +25,7 @@ STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, SIZE = range(9)
 items of one step, whether steps are still to be done and there is room, blocks that have finished."""
 FIRST_THRESHOLD, THRESHOLDS, PARTS, KEY0, KEY1, WEIGHT, RECEPTOR, WIDE, DRIVE_FIELDS = range(9)
 """Fields of a Poisson drive: its thresholds (0: sequential search) and their place, parts of the mean, the key, and where its
-events go: weight and receptor, or RECEPTOR = EMITS for spikes of the neuron itself."""
-EMITS = -1
+events go: weight, receptor and its width."""
 RECEPTOR_OF, WIDE_OF, BITS_OF, VALUE_OF, KIND_FIELDS = range(5)
 """Fields of a kind of synapse: receptor, whether its accumulator has 64 bits, bits of a weight, the weight or left shift."""
 PIECE = 128
@@ -97,6 +101,43 @@ def deliver_items(
             )  # fmt: skip
 
 
+def events_of(e, step, drives, thresholds, drive_of, ids, means, zeros, parts):
+    """Poisson events of entry e in a step. The word is (step & 3) of counter (neuron, step >> 2, part), as on the CPU."""
+    d = drive_of[e] * DRIVE_FIELDS
+    first = drives[d + FIRST_THRESHOLD]
+    size = drives[d + THRESHOLDS]
+    many = drives[d + PARTS] if size > 0 else parts[e]
+    k0 = np.uint32(drives[d + KEY0])
+    k1 = np.uint32(drives[d + KEY1])
+    which = step & 3
+    events = np.int64(0)
+    for part in range(many):
+        a, b, c, w = philox(ids[e], np.uint32(step >> 2), np.uint32(part), np.uint32(0), k0, k1)
+        word = a if which == 0 else (b if which == 1 else (c if which == 2 else w))
+        if size > 0:
+            events += threshold_count(word, thresholds, first, size)
+        else:
+            events += search_count(word, means[e], zeros[e])
+    return events
+
+
+def drive_inputs(
+    step, mask, receptors, n, ring32, ring64, drives, thresholds, drive_of, ids, places, means, zeros, parts
+):  # fmt: skip
+    """Add the Poisson input of a step."""
+    for e in range(cuda.grid(1), drive_of.size, cuda.gridsize(1)):
+        events = events_of(e, step, drives, thresholds, drive_of, ids, means, zeros, parts)
+        if events > 0:
+            d = drive_of[e] * DRIVE_FIELDS
+            at = ((step & mask) * receptors + drives[d + RECEPTOR]) * n + places[e]
+            add_input(ring32, ring64, drives[d + WIDE] != 0, at, events * drives[d + WEIGHT])
+
+
+def goes_on(control):
+    """Whether another step follows this one: the end is not reached, and the log has room for the spikes of all neurons."""
+    return control[STEP] + 1 < control[UNTIL] and control[COUNT] + control[WORST] <= control[CAPACITY]
+
+
 def end_step(control):
     """By the last block to come here: the step is done."""
     cuda.syncthreads()
@@ -104,20 +145,29 @@ def end_step(control):
         cuda.threadfence()
         if cuda.atomic.add(control, TICKET, 1) == cuda.gridDim.x - 1:
             control[TICKET] = 0
+            control[RUN] = 1 if goes_on(control) else 0
             control[START] = control[COUNT]
-            step = control[STEP] + 1
-            control[STEP] = step
-            room = control[COUNT] + control[WORST] <= control[CAPACITY]
-            control[RUN] = 1 if step < control[UNTIL] and room else 0
+            control[STEP] += 1
 
 
 # ---- kernels of a step
 
 
+def prepare(
+    control, mask, receptors, n, ring32, ring64, drives, thresholds, drive_of, ids, places, means, zeros, parts
+):  # fmt: skip
+    """Before the first step of several: its Poisson input. That of the others comes with the delivery of the step before."""
+    if control[RUN] != 0:
+        drive_inputs(
+            control[STEP] + 1, mask, receptors, n, ring32, ring64, drives, thresholds, drive_of, ids, places, means, zeros, parts
+        )
+
+
 def deliver(
-    control, log, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64
-):
-    """Deliver the spikes of this step, and end it."""
+    control, log, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64,
+    drives, thresholds, drive_of, ids, places, means, zeros, parts,
+):  # fmt: skip
+    """Deliver the spikes of this step, draw the Poisson input of the next, and end it."""
     if control[RUN] == 0:
         return
     begin = control[START]
@@ -127,6 +177,10 @@ def deliver(
             log, begin, end, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights,
             ring32, ring64,
         )  # fmt: skip
+    if drive_of.size > 0 and goes_on(control):
+        drive_inputs(
+            control[STEP] + 2, mask, receptors, n, ring32, ring64, drives, thresholds, drive_of, ids, places, means, zeros, parts
+        )
     end_step(control)
 
 
@@ -141,46 +195,21 @@ def deliver_given(
         )  # fmt: skip
 
 
-def poisson(
-    control, drives, thresholds, drive_of, ids, places, means, zeros, parts, mask, receptors, n, ring32, ring64, flags, counts,
-    network_ids, log,
+def emit_poisson(
+    control, drives, thresholds, drive_of, ids, places, means, zeros, parts, flags, counts, network_ids, log
 ):  # fmt: skip
-    """Poisson events of this step: input to neurons, and spikes of Poisson sources.
-
-    The word is (step & 3) of counter (neuron, step >> 2, part): as on the CPU.
-    """
+    """Spikes of Poisson sources."""
     if control[RUN] == 0:
         return
     step = control[STEP] + 1
-    quad = np.uint32(step >> 2)
-    which = step & 3
     for e in range(cuda.grid(1), drive_of.size, cuda.gridsize(1)):
-        d = drive_of[e] * DRIVE_FIELDS
-        first = drives[d + FIRST_THRESHOLD]
-        size = drives[d + THRESHOLDS]
-        many = drives[d + PARTS] if size > 0 else parts[e]
-        k0 = np.uint32(drives[d + KEY0])
-        k1 = np.uint32(drives[d + KEY1])
-        events = np.int64(0)
-        for part in range(many):
-            a, b, c, w = philox(ids[e], quad, np.uint32(part), np.uint32(0), k0, k1)
-            word = a if which == 0 else (b if which == 1 else (c if which == 2 else w))
-            if size > 0:
-                events += threshold_count(word, thresholds, first, size)
-            else:
-                events += search_count(word, means[e], zeros[e])
+        events = events_of(e, step, drives, thresholds, drive_of, ids, means, zeros, parts)
+        events = events if events < 255 else np.int64(255)
+        place = places[e]
+        flags[place] = np.uint8(events)
         if events > 0:
-            place = places[e]
-            receptor = drives[d + RECEPTOR]
-            if receptor == EMITS:
-                events = events if events < 255 else np.int64(255)
-                counts[place] += events
-                emit(control, log, (step << 32) | network_ids[place], events)
-            else:
-                at = ((step & mask) * receptors + receptor) * n + place
-                add_input(ring32, ring64, drives[d + WIDE] != 0, at, events * drives[d + WEIGHT])
-        if drives[d + RECEPTOR] == EMITS:
-            flags[places[e]] = np.uint8(events)
+            counts[place] += events
+            emit(control, log, (step << 32) | network_ids[place], events)
 
 
 def relay(control, low, high, mask, receptors, n, ring32, arrived32, flags, counts, network_ids, log):
@@ -300,14 +329,18 @@ def draw(
                 stored_weights[at + o] = np.int32(stored_weight(value, scale, limit))
 
 
-PARTS_OF_KERNELS = (emit, add_input, deliver_row, deliver_items, end_step)
-KERNELS = (deliver, deliver_given, poisson, relay, given, current, sample, draw)
+CALLEES = b"".join(
+    Path(str(m.__file__)).read_bytes() for m in (sys.modules[__name__], shared, sys.modules[device.__module__], spec)
+)
+PARTS_OF_KERNELS = (emit, add_input, deliver_row, deliver_items, events_of, drive_inputs, goes_on, end_step)
+KERNELS = (prepare, deliver, deliver_given, emit_poisson, relay, given, current, sample, draw)
 
 
 @cache
 def load() -> SimpleNamespace:
     """The kernels, compiled when first launched."""
     names = words()
+    kept = imported('"""Numba keeps the kernels of eventsnn beside this file."""\n', "kernels_cuda", CALLEES).__file__
     bind((*DRAWS, *PARTS_OF_KERNELS), device, names)
-    bind(KERNELS, kernel, names)
+    bind(KERNELS, kernel, names, str(kept))
     return SimpleNamespace(**{f.__name__: names[f.__name__] for f in KERNELS})

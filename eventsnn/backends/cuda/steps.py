@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-from eventsnn.backends.cuda.device import SIMULATED, argument, launch_size, start
+from eventsnn.backends.cuda.device import SIMULATED, argument, launch_size, start, wait
 
-CAPTURED = 100
-"""Steps of one graph. Kernels do nothing once the last step is done, so a graph may run over the end of a run."""
+_CAPTURING = threading.Lock()
+"""Parts of one process capture one after the other."""
+CAPTURED = (100, 10, 1)
+"""Steps of the graphs that a run is put together from."""
 
 
 class Steps:
-    """Launches in order: (kernel, items, arguments)."""
+    """Launches in order: (kernel, (blocks, threads), arguments)."""
 
     def __init__(self) -> None:
         self._launches: list[tuple[Any, tuple[int, int], tuple[Any, ...]]] = []
-        self._graph: Any = None
+        self._first: list[tuple[Any, tuple[int, int], tuple[Any, ...]]] = []
+        self._graphs: dict[int, Any] = {}
         self._stream: Any = None
 
     def add(self, kernel: Any, items: int, *arguments: Any) -> None:
+        """A launch of every step."""
         self._launches.append((kernel, launch_size(items), tuple(argument(a) for a in arguments)))
+
+    def before(self, kernel: Any, items: int, *arguments: Any) -> None:
+        """A launch before the first of several steps."""
+        self._first.append((kernel, launch_size(items), tuple(argument(a) for a in arguments)))
 
     def once(self, stream: Any = 0) -> None:
         """Launch one step."""
@@ -27,37 +36,41 @@ class Steps:
             start(kernel, size, arguments, stream)
 
     def run(self, steps: int) -> None:
-        """Launch at least so many steps, and wait for them. Those that the control array does not allow do nothing."""
+        """Launch so many steps, and wait for them. Those that the control array does not allow do nothing."""
+        for kernel, size, arguments in self._first:
+            start(kernel, size, arguments)
         if SIMULATED:
             for _ in range(steps):
                 self.once()
             return
-        from numba import cuda
-
-        if self._graph is None:
-            self._capture()
-        cuda.synchronize()  # what was written to the device, on the stream that all share
-        for _ in range(-(-steps // CAPTURED)):
-            self._graph.launch(self._stream)
-        self._stream.sync()
+        wait()
+        for many in CAPTURED:
+            times, steps = divmod(steps, many)
+            for _ in range(times):
+                self._graph(many).launch(self._stream)
+        if self._stream is not None:
+            self._stream.sync()
 
     def compile(self) -> None:
         """Compile and load every kernel, which a capture can't; the control array must forbid steps."""
         if not SIMULATED:
-            from numba import cuda
-
+            for kernel, size, arguments in self._first:
+                start(kernel, size, arguments)
             self.once()
-            cuda.synchronize()
+            wait()
 
-    def _capture(self) -> None:
-        from cuda.core import Device
+    def _graph(self, steps: int) -> Any:
+        if steps not in self._graphs:
+            from cuda.core import Device
 
-        self.compile()
-        device = Device()
-        device.set_current()
-        self._stream = device.create_stream()
-        builder = device.create_graph_builder()
-        builder.begin_building()
-        for _ in range(CAPTURED):
-            self.once(builder)
-        self._graph = builder.end_building().complete()
+            device = Device()
+            device.set_current()
+            if self._stream is None:
+                self._stream = device.create_stream()
+            with _CAPTURING:
+                builder = device.create_graph_builder()
+                builder.begin_building()
+                for _ in range(steps):
+                    self.once(builder)
+                self._graphs[steps] = builder.end_building().complete()
+        return self._graphs[steps]

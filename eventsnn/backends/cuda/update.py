@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from eventsnn.backends.cuda import device as _device
-from eventsnn.backends.cuda import kernels as _kernels
+from eventsnn.backends.cuda.kernels import CALLEES
 from eventsnn.backends.loops import decorated, imported, portable
 from eventsnn.spec import KernelSpec
 
@@ -27,7 +25,6 @@ bind((_emit,), device, globals())
 '''
 FIXED = ("control", "low", "n", "mask", "receptors", "size", "ring32", "ring64", "arrived32", "arrived64", "flags", "counts")
 LOG = ("network_ids", "log")
-CALLEES = b"".join(Path(str(module.__file__)).read_bytes() for module in (_device, _kernels))
 
 
 def update_kernel(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> Any:
