@@ -73,6 +73,7 @@ def launches() -> Iterator[dict[tuple[str, Any], Any]]:
             patch.setattr(module, "arrays", lambda: np)
             patch.setattr(module, "launch", found.add)
         patch.setattr(block, "to_host", np.array)
+        patch.setattr(block, "give_back", lambda: None)
         patch.setattr(block, "Steps", lambda: found)
         patch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
         for net in (mixed, exponential):
