@@ -42,6 +42,19 @@ def emit(control, log, item, times):
         log[at + k] = item
 
 
+def number_below(ascending, value):
+    """How many of the numbers are smaller than the value."""
+    low = np.int64(0)
+    high = np.int64(ascending.size)
+    while low < high:
+        middle = (low + high) >> 1
+        if ascending[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def add_input(ring32, ring64, wide, at, value):
     """Add to pending input."""
     if wide:
@@ -235,15 +248,7 @@ def given(control, steps, places, times, most, flags, counts, network_ids, log):
     if control[RUN] == 0:
         return
     step = control[STEP] + 1
-    low = np.int64(0)
-    high = np.int64(steps.size)
-    while low < high:
-        middle = (low + high) >> 1
-        if steps[middle] < step:
-            low = middle + 1
-        else:
-            high = middle
-    for e in range(low + cuda.grid(1), steps.size, cuda.gridsize(1)):
+    for e in range(number_below(steps, step) + cuda.grid(1), steps.size, cuda.gridsize(1)):
         if steps[e] != step:
             return
         i = places[e]
@@ -259,15 +264,7 @@ def current(control, steps, values, each, places, stimulus):
     if control[RUN] == 0:
         return
     step = control[STEP] + 1
-    low = np.int64(0)
-    high = np.int64(steps.size)
-    while low < high:
-        middle = (low + high) >> 1
-        if steps[middle] < step:
-            low = middle + 1
-        else:
-            high = middle
-    k = low - 1
+    k = number_below(steps, step) - 1
     if k < 0:
         return
     for e in range(cuda.grid(1), places.size, cuda.gridsize(1)):
@@ -332,7 +329,7 @@ def draw(
 CALLEES = b"".join(
     Path(str(m.__file__)).read_bytes() for m in (sys.modules[__name__], shared, sys.modules[device.__module__], spec)
 )
-PARTS_OF_KERNELS = (emit, add_input, deliver_row, deliver_items, events_of, drive_inputs, goes_on, end_step)
+PARTS_OF_KERNELS = (emit, number_below, add_input, deliver_row, deliver_items, events_of, drive_inputs, goes_on, end_step)
 KERNELS = (prepare, deliver, deliver_given, emit_poisson, relay, given, current, sample, draw)
 
 
