@@ -42,7 +42,7 @@ GPU = find_gpu()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(isinstance(GPU, str), reason=f"no GPU: {GPU}")]
 SIZE = 1 if config.ENABLE_CUDASIM else 50
 """Neurons on a GPU for one in the simulator."""
-LONG = 12.0 if config.ENABLE_CUDASIM else 50.0
+LONG = 7.0 if config.ENABLE_CUDASIM else 50.0
 """ms: a long delay."""
 Result = tuple[xr.DataTree, dict[str, np.ndarray]]
 
@@ -111,7 +111,7 @@ def mixed(precision: str = "float64") -> snn.Network:
 
 
 def result(
-    net: snn.Network, states: Sequence[tuple[str, str]], pieces: Sequence[float | Callable[[Any], None]] = (8.0,), **options: Any
+    net: snn.Network, states: Sequence[tuple[str, str]], pieces: Sequence[float | Callable[[Any], None]] = (5.0,), **options: Any
 ) -> Result:
     """Recordings, and states at the end, of a run in pieces; what can be called is called between them."""
     with snn.Simulation(net, **options) as sim:
@@ -149,25 +149,25 @@ def test_every_model_rule_and_weight(reference: Result) -> None:
 
 def test_pieces_and_a_log_that_fills_up(reference: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventsnn.backends.cuda.block.LOG_ITEMS", 1)
-    pieces = (0.1, 1.3, 0.2, 4.4, 2.0)
+    pieces = (0.1, 1.3, 0.2, 2.4, 1.0)
     assert_same(result(mixed(), STATES, pieces, backend="cuda"), reference)
 
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_parts_on_devices(parts: int, reference: Result) -> None:
-    assert_same(result(mixed(), STATES, (3.0, 5.0), backend="cuda", parts=parts), reference)
+    assert_same(result(mixed(), STATES, (2.0, 3.0), backend="cuda", parts=parts), reference)
 
 
 def test_parts_on_devices_and_on_cpus(reference: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = cycle(["cuda", "cpu"])
     monkeypatch.setattr("eventsnn.scheduler.plan.computing", lambda backend, place: next(turns))
-    assert_same(result(mixed(), STATES, (3.0, 5.0), backend="cuda", parts=3, threads=1), reference)
+    assert_same(result(mixed(), STATES, (2.0, 3.0), backend="cuda", parts=3, threads=1), reference)
 
 
 def test_float32() -> None:
     options = {"precision": "float32"}
-    expected = result(mixed("float32"), STATES, (4.0,), backend="cpu", threads=1, **options)
-    assert_same(result(mixed("float32"), STATES, (4.0,), backend="cuda", **options), expected)
+    expected = result(mixed("float32"), STATES, (2.0,), backend="cpu", threads=1, **options)
+    assert_same(result(mixed("float32"), STATES, (2.0,), backend="cuda", **options), expected)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -177,9 +177,9 @@ def test_a_users_model_with_exp(precision: str) -> None:
     net.stimulate(cells, PoissonInput(rate=5000.0, weight=1.5))
     net.record(cells, "spikes")
     net.record(cells, "w", every=1.0, dtype=precision)
-    expected = result(net, [("cells", "V_m")], (10.0,), backend="cpu", precision=precision)
+    expected = result(net, [("cells", "V_m")], (6.0,), backend="cpu", precision=precision)
     assert expected[0]["cells/spikes"].sizes["event"] > 3
-    assert_same(result(net, [("cells", "V_m")], (10.0,), backend="cuda", precision=precision), expected)
+    assert_same(result(net, [("cells", "V_m")], (6.0,), backend="cuda", precision=precision), expected)
 
 
 @pytest.mark.parametrize("weight", ["constant", "drawn", "given"])
@@ -214,7 +214,7 @@ def changes(sim: Any) -> None:
 
 
 def test_handles() -> None:
-    pieces = (3.0, changes, 3.0)
+    pieces = (2.0, changes, 2.0)
     expected = result(mixed(), STATES, pieces, backend="cpu", threads=1)
     assert_same(result(mixed(), STATES, pieces, backend="cuda"), expected)
     assert_same(result(mixed(), STATES, pieces, backend="cuda", parts=2), expected)
@@ -237,7 +237,7 @@ def test_a_source_that_falls_silent_leaves_room_for_given_spikes() -> None:
 def test_counts_and_report() -> None:
     with snn.Simulation(mixed(), backend="cuda") as cuda, snn.Simulation(mixed(), backend="cpu", threads=1) as cpu:
         for sim in (cuda, cpu):
-            sim.run(3.0)
+            sim.run(2.0)
         for name in ("exc", "fast", "source", "train", "parrot"):
             assert np.array_equal(cuda[name].counts(), cpu[name].counts()), name
         ours, theirs = cuda.report(), cpu.report()
