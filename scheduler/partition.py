@@ -17,18 +17,16 @@ SLACK = 1.1
 """How much more than its fair share of load a group of populations may have."""
 
 
-def balanced(spec: NetworkSpec, n: int, powers: Sequence[float] = ()) -> Layout:
+def balanced(spec: NetworkSpec, n: int, powers: Sequence[int] = ()) -> Layout:
     """Splits large populations over all n parts and deals the small ones, heaviest first, to the least loaded part.
 
     `powers`: how fast each part computes, relative to the others; none: all alike.
     """
-    powers = list(powers) or [1.0] * n
-    ends = [0.0, *(sum(powers[: k + 1]) / sum(powers) for k in range(n))]
+    powers = list(powers) or [1] * n
+    ends = [sum(powers[:k]) for k in range(n + 1)]
     cuts = [n if n > 1 and population.size >= WORTH * n else 1 for population in spec.populations]
     pieces = [
-        [Slice(index, round(p.size * ends[k]), round(p.size * ends[k + 1])) for k in range(m)]
-        if m > 1
-        else [Slice(index, 0, p.size)]
+        [Slice(index, p.size * ends[k * n // m] // ends[n], p.size * ends[(k + 1) * n // m] // ends[n]) for k in range(m)]
         for index, (p, m) in enumerate(zip(spec.populations, cuts, strict=True))
     ]
     weight = loads(spec, (piece for cut in pieces for piece in cut))
@@ -59,7 +57,7 @@ def whole(spec: NetworkSpec, n: int) -> Layout:
             left -= 1
     groups = [[i for i, g in enumerate(group) if g == name] for name in sorted(set(group))]
     parts: list[list[Slice]] = [[] for _ in range(n)]
-    _deal([([slices[i] for i in members], sum(weights[i] for i in members)) for members in groups], parts, [0.0] * n, [1.0] * n)
+    _deal([([slices[i] for i in members], sum(weights[i] for i in members)) for members in groups], parts, [0.0] * n, [1] * n)
     return tuple(tuple(sorted(part, key=lambda s: s.population)) for part in parts)
 
 
@@ -69,9 +67,7 @@ def _bonds(spec: NetworkSpec) -> list[tuple[int, int]]:
     return [(pre, post) for _, _, pre, post in ranked]
 
 
-def _deal(
-    groups: list[tuple[list[Slice], float]], parts: list[list[Slice]], totals: list[float], powers: Sequence[float]
-) -> None:
+def _deal(groups: list[tuple[list[Slice], float]], parts: list[list[Slice]], totals: list[float], powers: Sequence[int]) -> None:
     """Heaviest group first, each to the least loaded part; empty parts come first, ties go to the lowest rank."""
     queue = [(bool(part), total, rank) for rank, (part, total) in enumerate(zip(parts, totals, strict=True))]
     heapq.heapify(queue)

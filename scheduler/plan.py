@@ -19,7 +19,7 @@ from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Slice
 GB = 1e9
 
 
-GPU = 50.0
+GPU = 50
 """Threads that one GPU is taken to be worth, where a run has both."""
 WORTH = 1024
 """Neurons of a part per thread, where the number of threads was left open."""
@@ -158,12 +158,12 @@ def computing(backend: str, place: Place) -> str:
     return "cuda"
 
 
-def _powers(n: int, places: Sequence[Place], backend: str, in_turn: bool) -> list[float]:
+def _powers(n: int, places: Sequence[Place], backend: str, in_turn: bool) -> list[int]:
     """How fast parts that are placed in turn compute; all alike where that is not known."""
     kinds = [computing(backend, place) for place in places]
     if not in_turn or len(set(kinds)) == 1:
-        return [1.0] * n
-    return [GPU if kinds[k % len(places)] == "cuda" else float(places[k % len(places)].threads) for k in range(n)]
+        return [1] * n
+    return [GPU if kinds[k % len(places)] == "cuda" else places[k % len(places)].threads for k in range(n)]
 
 
 def _useful(slices: Sequence[Slice], threads: int) -> int:
