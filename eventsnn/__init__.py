@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eventsnn.errors import EventsnnError
     from eventsnn.model import NeuronModel, Param, Receptor, State
     from eventsnn.network import Network
+    from eventsnn.resuming import resume
     from eventsnn.simulation import Simulation
     from eventsnn.storage.results import open_run as open
     from eventsnn.values import Constant, LogNormal, Normal, Uniform
@@ -32,12 +33,14 @@ __all__ = [
     "State",
     "Uniform",
     "open",
+    "resume",
 ]
 
 _HOMES = {
     "Network": "eventsnn.network",
     "Simulation": "eventsnn.simulation",
     "open": "eventsnn.storage.results:open_run",
+    "resume": "eventsnn.resuming",
     "EventsnnError": "eventsnn.errors",
     **dict.fromkeys(("NeuronModel", "Param", "Receptor", "State"), "eventsnn.model"),
     **dict.fromkeys(("Constant", "LogNormal", "Normal", "Uniform"), "eventsnn.values"),

@@ -72,14 +72,14 @@ def microcircuit(
 
     net = describe(scale=scale, seed=seed)
     _check_duration(duration, net.dt)
-    bar = _Bar(duration)
+    bar = _Bar()
     with _client(workers, scheduler) as client:
         click.echo(f"building {sum(Microcircuit.at(scale).neurons):,} neurons", err=True)
         started = time.perf_counter()
         options = {"client": client, "threads": threads, "backend": backend, "overwrite": overwrite}
         with snn.Simulation(net, store=store, progress=bar.report, **options) as sim:
             built = time.perf_counter()
-            with bar:
+            with bar.over(0.0, duration):
                 sim.run(duration)
             ended = time.perf_counter()
             peak = _peak(client)
@@ -91,6 +91,38 @@ def microcircuit(
     factor = (ended - built) / (duration * 1e-3)
     click.echo(f"real-time factor {factor:.3g} (build {built - started:.1f} s, peak {peak / 1e9:.2f} GB)")
     _draw(recorded, sizes, means, reference, figure)
+
+
+@main.command()
+@click.argument("store")
+@click.option("--until", type=float, help="Biological time to reach, in ms.  [default: where the run was to go]")
+@click.option("--threads", type=int, help="Threads of each process.  [default: its cores]")
+@click.option("--workers", type=click.IntRange(min=1), help="Start a local Dask cluster of so many processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
+@click.option("--scheduler-file", metavar="FILE", help="Run on the Dask cluster that this file names.")
+@click.option("--backend", default="auto", show_default=True, help="What computes: auto, cpu or cuda.")
+def resume(
+    store: str,
+    until: float | None,
+    threads: int | None,
+    workers: int | None,
+    scheduler: str | None,
+    scheduler_file: str | None,
+    backend: str,
+) -> None:
+    """Go on with the run in STORE from its last checkpoint, on any machine."""
+    import eventsnn as snn
+
+    with _client(workers, scheduler, scheduler_file) as client:
+        bar = _Bar()
+        sim = snn.resume(store, client=client, threads=threads, backend=backend, progress=bar.report)
+        goal = sim.goal if until is None else until
+        if goal < sim.time:
+            raise click.UsageError(f"--until {goal:g}: the last checkpoint is at {sim.time:g} ms already")
+        click.echo(f"going on from {sim.time:g} ms to {goal:g} ms", err=True)
+        with sim, bar.over(sim.time, goal):
+            sim.run(round(goal - sim.time, 10))
+    click.echo(f"{store} holds {goal:g} ms")
 
 
 @main.command()
@@ -142,19 +174,20 @@ def rate_table(
 
 
 @contextmanager
-def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
-    if workers is not None and scheduler is not None:
-        raise click.UsageError("--workers starts a cluster, --scheduler uses one that runs: give one of them")
+def _client(workers: int | None, scheduler: str | None, scheduler_file: str | None = None) -> Iterator[Any]:
+    if sum(given is not None for given in (workers, scheduler, scheduler_file)) > 1:
+        raise click.UsageError("--workers starts a cluster, --scheduler and --scheduler-file use one that runs: give one of them")
     if workers is not None:
         from distributed import LocalCluster
 
         options = {"processes": True, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
         with LocalCluster(n_workers=workers, **options) as cluster, cluster.get_client() as client:
             yield client
-    elif scheduler is not None:
+    elif scheduler is not None or scheduler_file is not None:
         from distributed import Client
 
-        with Client(scheduler, timeout="10s") as client:
+        where = {"address": scheduler} if scheduler is not None else {"scheduler_file": scheduler_file}
+        with Client(**where, timeout="10s") as client:
             yield client
     else:
         yield None
@@ -163,27 +196,25 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
 class _Bar:
     """A bar on stderr: time reached (ms), time spent and left, real-time factor, spikes so far."""
 
-    def __init__(self, duration: float) -> None:
-        self._duration = duration
-        self._began = time.perf_counter()
+    def __init__(self) -> None:
+        self._since = self._until = self._began = 0.0
         self._bar: Any = None
 
-    def __enter__(self) -> _Bar:
+    @contextmanager
+    def over(self, since: float, until: float) -> Iterator[None]:
+        """Shows a run from `since` to `until` ms."""
         from tqdm import tqdm
 
         shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}, {remaining} left{postfix}]"
-        self._began = time.perf_counter()
-        self._bar = tqdm(total=self._duration, file=sys.stderr, bar_format=shape)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        self._since, self._until, self._began = since, until, time.perf_counter()
+        with tqdm(total=until, initial=since, file=sys.stderr, bar_format=shape) as self._bar:
+            yield
 
     def report(self, reached: float, spikes: int) -> None:
-        if reached > 0.0:
-            factor = (time.perf_counter() - self._began) / (reached * 1e-3)
+        if reached > self._since:
+            factor = (time.perf_counter() - self._began) / ((reached - self._since) * 1e-3)
             self._bar.set_postfix_str(f"real-time factor {factor:.2f}, {spikes:,} spikes", refresh=False)
-            self._bar.update(min(reached, self._duration) - self._bar.n)
+            self._bar.update(min(reached, self._until) - self._bar.n)
 
 
 def peak_memory() -> int:

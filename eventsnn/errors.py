@@ -34,6 +34,10 @@ class ModelError(EventsnnError, ValueError):
     """The declaration of a model is wrong: its equations, receptors, threshold, reset or step."""
 
 
+class StateError(EventsnnError, RuntimeError):
+    """What a checkpoint holds does not fit the network."""
+
+
 class DeviceError(EventsnnError, RuntimeError):
     """There is no GPU that can be used, or it failed."""
 

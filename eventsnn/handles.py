@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,33 @@ from eventsnn.errors import EventsnnError, KindError, ParameterError, ShapeError
 from eventsnn.fixed_point import check_weights
 from eventsnn.model import NeuronModel, warn_off_grid
 from eventsnn.scheduler.executor import Call
-from eventsnn.scheduler.layout import Owners
+from eventsnn.scheduler.layout import Owned, Owners
 from eventsnn.selection import Index, Selection
 from eventsnn.spec import Equations, Fixed, Given, NetworkSpec, PoissonSource, Relay, Value
 from eventsnn.units import grid_steps, magnitude
 from eventsnn.values import as_value
 
 Weights = dict[str, npt.NDArray[Any]]
-Ask = Callable[[Sequence[Call]], list[Any]]
-"""The parts' answers to calls, in their order; raises once the run has ended."""
+Dealt = list[tuple[Any, Call]]
+"""Calls, and what their answers are for."""
+
+
+class Running(Protocol):
+    """What handles need of a simulation."""
+
+    spec: NetworkSpec
+
+    @property
+    def step(self) -> int: ...
+
+    def ask(self, deal: Callable[[Owners], Dealt]) -> list[tuple[Any, Any]]:
+        """What the answers are for, and the answers, of calls that are made for the parts as they are; raises once the run has
+        ended."""
+        ...
+
+    def changed(self, change: Callable[[], None]) -> None:
+        """`change` has changed something, and would do it again."""
+        ...
 
 
 class PopulationHandle:
@@ -31,10 +49,9 @@ class PopulationHandle:
     Arrays are in the order of its neurons. Changes act from the next step on.
     """
 
-    def __init__(self, ask: Ask, spec: NetworkSpec, owners: Owners, selection: Selection, now: Callable[[], int]) -> None:
-        self._ask, self._spec, self._owners = ask, spec, owners
-        self._selection, self._now = selection, now
-        names = [p.name for p in spec.populations]
+    def __init__(self, simulation: Running, selection: Selection) -> None:
+        self._simulation, self._spec, self._selection = simulation, simulation.spec, selection
+        names = [p.name for p in self._spec.populations]
         self._index = names.index(selection.population.name)
         self._who = f"sim[{selection.population.name!r}]"
 
@@ -44,7 +61,7 @@ class PopulationHandle:
     __iter__ = None
 
     def __getitem__(self, index: Index) -> PopulationHandle:
-        return PopulationHandle(self._ask, self._spec, self._owners, self._selection[index], self._now)
+        return PopulationHandle(self._simulation, self._selection[index])
 
     def __repr__(self) -> str:
         return f"<handle of {self._selection!r}: {', '.join(self._names()) or 'no variables'}>"
@@ -60,7 +77,7 @@ class PopulationHandle:
         given = self._value(name, values)
         ids = self._selection.subset.array()
         numbers = _numbers(given, len(self), lambda draws: self._words(name, draws)[ids])
-        self._call([("set", (name, o.ids, numbers[o.where])) for o in self._owned(ids)], ids)
+        self._change("set", ids, lambda o: (name, o.ids, numbers[o.where]))
 
     def inject(self, times: npt.ArrayLike, ids: npt.ArrayLike) -> None:
         """Makes neuron ids[k] of this handle emit a spike at times[k] ms, on the grid and after the present.
@@ -75,12 +92,12 @@ class PopulationHandle:
             raise ParameterError(
                 f"{self._who}.inject: there is no neuron {ids[(ids < 0) | (ids >= len(self))][0]}; give 0 to {len(self) - 1}"
             )
-        if len(steps) and steps.min() <= self._now():
-            present = self._now() * self._spec.dt
+        if len(steps) and steps.min() <= self._simulation.step:
+            present = self._simulation.step * self._spec.dt
             raise ParameterError(f"{self._who}.inject: {times[steps.argmin()]:g} ms is not after the present, {present:g} ms")
         members = self._selection.subset.array()[ids]
         self._check_repeats(steps, members)
-        self._call([("inject", (steps[o.where], o.ids)) for o in self._owned(members)], members)
+        self._change("inject", members, lambda o: (steps[o.where], o.ids))
 
     def counts(self) -> npt.NDArray[np.int64]:
         """Spikes of each neuron so far."""
@@ -88,19 +105,23 @@ class PopulationHandle:
 
     # ---- over the slices
 
-    def _owned(self, ids: npt.NDArray[np.int64]) -> list[Any]:
-        return self._owners.of(self._index, ids)
+    def _call(self, method: str, ids: npt.NDArray[np.int64], args: Callable[[Owned], tuple[Any, ...]]) -> list[tuple[Any, Any]]:
+        return self._simulation.ask(
+            lambda owners: [(o.where, Call(o.rank, o.slice, method, args(o))) for o in owners.of(self._index, ids)]
+        )
 
-    def _call(self, asked: list[tuple[str, tuple[Any, ...]]], ids: npt.NDArray[np.int64]) -> list[Any]:
-        slices = self._owned(ids)
-        return self._ask([Call(o.rank, o.slice, method, args) for o, (method, args) in zip(slices, asked, strict=True)])
+    def _change(self, method: str, ids: npt.NDArray[np.int64], args: Callable[[Owned], tuple[Any, ...]]) -> None:
+        def change() -> None:
+            self._call(method, ids, args)
+
+        change()
+        self._simulation.changed(change)
 
     def _gather(self, method: str, dtype: Any, first: tuple[Any, ...]) -> npt.NDArray[Any]:
         ids = self._selection.subset.array()
-        slices = self._owned(ids)
         out = np.empty(len(ids), dtype)
-        for o, values in zip(slices, self._call([(method, (*first, o.ids)) for o in slices], ids), strict=True):
-            out[o.where] = values
+        for where, values in self._call(method, ids, lambda o: (*first, o.ids)):
+            out[where] = values
         return out
 
     # ---- names and values
@@ -171,22 +192,21 @@ class PopulationHandle:
     def _words(self, name: str, draws: int) -> npt.NDArray[np.uint32]:
         """Random words for the whole population, so that neuron i is given the same by any selection that holds it."""
         n = self._selection.population.n
-        key = f"{self._spec.seed}|set|{self._selection.population.name}|{name}|{self._now()}".encode()
+        key = f"{self._spec.seed}|set|{self._selection.population.name}|{name}|{self._simulation.step}".encode()
         stream = hashlib.shake_128(key).digest(4 * n * draws)
         return np.frombuffer(stream, "<u4").astype(np.uint32).reshape(n, draws)
 
 
-Sent = dict[int, tuple[int, npt.NDArray[np.float64]]]
-"""By projection whose weights were set: the step, and the largest |w| of each synapse that was under way then."""
+Sent = dict[int, tuple[int, npt.NDArray[np.float64] | None]]
+"""By projection whose weights were set: the step, and the largest |w| of each synapse that was under way then, if it is known."""
 
 
 class ProjectionHandle:
     """The synapses of a projection in a running simulation."""
 
-    def __init__(self, ask: Ask, spec: NetworkSpec, owners: Owners, index: int, now: Callable[[], int], sent: Sent) -> None:
-        self._ask, self._spec, self._index, self._now, self._sent = ask, spec, index, now, sent
-        projection = spec.projections[index]
-        self._ranks = sorted(owners.ranks(projection.post, projection.post_subset))
+    def __init__(self, simulation: Running, index: int, sent: Sent) -> None:
+        self._simulation, self._spec, self._index, self._sent = simulation, simulation.spec, index, sent
+        projection = self._spec.projections[index]
         self._who = f"sim[{projection.name!r}]"
 
     def __repr__(self) -> str:
@@ -212,25 +232,36 @@ class ProjectionHandle:
         made = np.broadcast_to(made, order.shape)
         under_way = self._under_way(np.abs(whole["weight"]))
         check_weights(self._spec.projections[self._index], whole["post"], made, under_way, f"{self._who}.set_weights")
-        self._sent[self._index] = (self._now(), under_way)
-        ordered = np.empty(len(order))
-        ordered[order] = made
-        ends = np.cumsum([len(piece["pre"]) for piece in pieces])[:-1]
-        self._ask(
-            [
-                Call(rank, None, "set_weights", (self._index, share))
-                for rank, share in zip(self._ranks, np.split(ordered, ends), strict=True)
-            ]
-        )
+        self._sent[self._index] = (self._simulation.step, under_way)
+        self._put(made, whole["post"])
+        self._simulation.changed(lambda: self._put(made, whole["post"]))
+
+    def _put(self, weights: npt.NDArray[np.float64], posts: npt.NDArray[np.int64]) -> None:
+        """Weights by target, then as drawn."""
+        projection = self._spec.projections[self._index]
+
+        def deal(owners: Owners) -> Dealt:
+            rank_of = np.full(self._spec.populations[projection.post].size, -1, np.int64)
+            for o in owners.of(projection.post, np.arange(len(rank_of))):
+                rank_of[o.ids] = o.rank
+            ranks = rank_of[posts]
+            return [(None, Call(int(r), None, "set_weights", (self._index, weights[ranks == r]))) for r in np.unique(ranks)]
+
+        self._simulation.ask(deal)
 
     def _under_way(self, current: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The largest |w| of each synapse that a spike may still carry."""
-        now = self._now()
+        now = self._simulation.step
         since, before = self._sent.get(self._index, (0, np.zeros_like(current)))
-        if now == since:
+        left = since + self._spec.projections[self._index].max_delay - now
+        if before is None and left > 0:
+            raise ParameterError(
+                f"{self._who}.set_weights: the simulation was resumed while spikes with other weights were under way, and what "
+                f"these carry is not known; run {round(left * self._spec.dt, 10):g} ms first"
+            )
+        if now == since and before is not None:
             return before  # what was set in this step has carried nothing
-        fresh = self._index not in self._sent or now - since >= self._spec.projections[self._index].max_delay
-        return current if fresh else np.maximum(current, before)
+        return current if before is None or left <= 0 or self._index not in self._sent else np.maximum(current, before)
 
     def _weights(self, given: object) -> npt.NDArray[np.float64]:
         projection = self._spec.projections[self._index]
@@ -247,7 +278,14 @@ class ProjectionHandle:
 
     def _pieces(self) -> tuple[list[Weights], npt.NDArray[np.int64]]:
         """What each part holds, and the order by target of all of it."""
-        pieces = self._ask([Call(rank, None, "weights", (self._index,)) for rank in self._ranks])
+        projection = self._spec.projections[self._index]
+        answers = self._simulation.ask(
+            lambda owners: [
+                (None, Call(rank, None, "weights", (self._index,)))
+                for rank in sorted(owners.ranks(projection.post, projection.post_subset))
+            ]
+        )
+        pieces = [piece for _, piece in answers]
         return pieces, np.argsort(np.concatenate([piece["post"] for piece in pieces]), kind="stable")
 
 

@@ -42,7 +42,7 @@ def lower(network: Network, precision: str = "float64") -> spec.NetworkSpec:
         stimuli=tuple(_stimulus(s, network, positions, quanta) for s in network.stimulations),
         recordings=tuple(
             spec.RecordingSpec(
-                r.path, positions[r.target.population.name], r.target.subset, r.what, r.every, r.dtype, r.unit
+                r.path, positions[r.target.population.name], r.target.subset, r.what, r.every, r.dtype, r.unit, r.keep
             )
             for r in network.recordings.values()
         ),

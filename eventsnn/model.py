@@ -95,7 +95,7 @@ class Model(ABC):
         needed = [name for name, p in params.items() if p.default is None]
         if len(required) > len(needed):
             raise KindError(f"{who} takes its values by keyword: {', '.join((*params, *self.states()))}")
-        values = {name: _kept(v) for name, v in {**dict(zip(needed, required, strict=False)), **values}.items()}
+        values = {name: kept(v) for name, v in {**dict(zip(needed, required, strict=False)), **values}.items()}
         for name in values:
             if name not in params and name not in self.states():
                 raise unknown_name(who, "parameter or state", name, (*params, *self.states()))
@@ -265,7 +265,7 @@ def value_object(cls: type[C]) -> type[C]:
             inspect.signature(plain).bind(self, *args, **values)
         except TypeError as error:
             raise KindError(f"{cls.__name__}({', '.join(names)}): {error}") from None
-        plain(self, *map(_kept, args), **{name: _kept(v) for name, v in values.items()})
+        plain(self, *map(kept, args), **{name: kept(v) for name, v in values.items()})
 
     made.__init__ = __init__  # type: ignore[method-assign, assignment]
     return made
@@ -284,7 +284,7 @@ def _declared(cls: type, kind: type[D]) -> dict[str, D]:
     return {name: v for name, v in found.items() if getattr(cls, name) is v}
 
 
-def _kept(value: Any) -> Any:
+def kept(value: Any) -> Any:
     """The value itself, but a copy of what its owner could still change."""
     if isinstance(value, list):
         return tuple(value)

@@ -13,7 +13,7 @@ from eventsnn import describe
 from eventsnn.arguments import on_behalf_of, one_number, shown, whole_number
 from eventsnn.errors import KindError, ParameterError, SelectionError, unknown_name
 from eventsnn.keys import key
-from eventsnn.model import Model, Rule, Stimulus, Synapse
+from eventsnn.model import Model, Rule, Stimulus, Synapse, kept
 from eventsnn.names import check_name, first_free
 from eventsnn.projection import Projection, projection
 from eventsnn.recording import Recording, recording
@@ -99,7 +99,7 @@ class Network:
         with on_behalf_of(who):
             dynamics = model.dynamics(size, self._dt, merged, key(self._seed, "source", name))
             most = model.multiplicity(size, self._dt, merged)
-        made = Population(name, size, model, dict(values), dynamics, most)
+        made = Population(name, size, model, {word: kept(value) for word, value in values.items()}, dynamics, most)
         self._populations[name] = made
         return made
 
@@ -133,16 +133,23 @@ class Network:
         return made
 
     def record(
-        self, target: Target, what: str, every: float | None = None, dtype: npt.DTypeLike = "float32", name: str | None = None
+        self,
+        target: Target,
+        what: str,
+        every: float | None = None,
+        dtype: npt.DTypeLike = "float32",
+        name: str | None = None,
+        keep: float | str | None = None,
     ) -> Recording:
         """Keep "spikes", a state or a receptor's input (sampled each `every` ms, default dt) under "<population>/<what>".
 
-        `name` replaces the last part of that path, as a second recording of the same thing needs it.
+        `name` replaces the last part of that path, as a second recording of the same thing needs it. `keep`: only what is not
+        older than so many ms, or "last 10 s"; what is older is deleted while the run goes on, and `snn.open` does not show it.
         """
         selection = self._check_own(selection_of(target, "record"), "record")
         if name is not None:
             check_name(name, "recording")
-        made = recording(selection, what, every, dtype, name, self._dt)
+        made = recording(selection, what, every, dtype, name, keep, self._dt)
         if made.path in self._recordings:
             raise ParameterError(f"recording {made.path!r} exists already; give this one another name=")
         self._recordings[made.path] = made

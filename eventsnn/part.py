@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends import access
+from eventsnn.backends import access, snapshot
 from eventsnn.backends.collect import Collector
 from eventsnn.backends.cpu.exchange import WHY, Crossing, PeerLost
 from eventsnn.backends.engine import make_engine
@@ -54,7 +55,7 @@ class Part:
         self._epoch = 1
         self._engine = make_engine(backend, spec, layout[rank], threads, f"eventsnn-{rank}")
         self._collector = Collector(spec, layout[rank], [s for b in self._engine.blocks for s in b.samplers])
-        self._seconds = {"wall": 0.0, "exchange": 0.0, "record": 0.0, "build": time.perf_counter() - began}
+        self._seconds = {"wall": 0.0, "exchange": 0.0, "record": 0.0, "checkpoint": 0.0, "build": time.perf_counter() - began}
         self._closed = False
 
     # ---- links
@@ -126,7 +127,7 @@ class Part:
                 told = now
                 progress(self.step, self.spikes)
         self._seconds["wall"] += time.perf_counter() - began
-        report = {k: v - before[k] for k, v in self._seconds.items() if k != "build"}
+        report = {k: v - before[k] for k, v in self._seconds.items() if k not in ("build", "checkpoint")}
         report["compute"] = report["wall"] - report["exchange"] - report["record"]
         report["spikes"] = float(self.spikes)
         return report
@@ -155,6 +156,21 @@ class Part:
             sink.put(self.rank, self.step, self._collector.chunks(items, self.step))
         self._seconds["record"] += time.perf_counter() - began
 
+    # ---- checkpoints: between runs
+
+    def took(self, kind: str, seconds: float) -> None:
+        """Counts seconds of work on this part that was done outside it."""
+        self._seconds[kind] += seconds
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """All that a part on any machine needs to go on from here, as backends.snapshot lays it out."""
+        return snapshot.take(self._engine, self.step)
+
+    def resume(self, step: int, pieces: Iterable[snapshot.Piece]) -> None:
+        """Before links and runs: take up at `step` what parts, of any layout, gave as their state."""
+        snapshot.put(self._engine, step, pieces)
+        self.step = step
+
     # ---- handles: between runs, for neurons and connections that live here
 
     def columns(self, recording: int) -> I8:
@@ -178,6 +194,13 @@ class Part:
     def counts(self, population: int, ids: I8) -> I8:
         """Spikes so far."""
         return access.counts(self._engine.blocks, population, ids)
+
+    def emitted(self) -> dict[int, int]:
+        """Spikes so far of each population, by its neurons that live here."""
+        found: dict[int, int] = defaultdict(int)
+        for s in self.layout[self.rank]:
+            found[s.population] += int(self.counts(s.population, np.arange(s.start, s.stop)).sum())
+        return dict(found)
 
     def weights(self, projection: int) -> dict[str, npt.NDArray[Any]]:
         """Connections, ordered by (post, k): pre, post, weight, delay (ms)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from eventsnn.units import grid_steps
 SPIKES = "spikes"
 COORDINATES = ("time", "neuron")
 DTYPES = ("float32", "float64")
+LAST = re.compile(r"last\s+([0-9.]+)\s*(ms|s)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +31,13 @@ class Recording:
     dtype: str
     """Of the samples; "" for spikes."""
     unit: str
+    keep: int = 0
+    """Steps before the present of which rows are kept; 0: all."""
 
 
-def recording(target: Selection, what: str, every: float | None, dtype: npt.DTypeLike, name: str | None, dt: float) -> Recording:
+def recording(
+    target: Selection, what: str, every: float | None, dtype: npt.DTypeLike, name: str | None, keep: object, dt: float
+) -> Recording:
     """A checked recording; `name` replaces the last part of its path."""
     who = f"recording of {target!r}"
     units = _recordable(target)
@@ -45,8 +51,9 @@ def recording(target: Selection, what: str, every: float | None, dtype: npt.DTyp
     if what == SPIKES:
         if every is not None:
             raise ParameterError(f"{who}: every spike is recorded at its own step; leave every={every!r} out")
-        return Recording(path, target, what, 0, "", units[what])
-    return Recording(path, target, what, _steps_between(every, dt, f"{who}: every"), _dtype(dtype, who), units[what])
+        return Recording(path, target, what, 0, "", units[what], _kept(keep, dt, who))
+    steps = _steps_between(every, dt, f"{who}: every")
+    return Recording(path, target, what, steps, _dtype(dtype, who), units[what], _kept(keep, dt, who))
 
 
 def _recordable(target: Selection) -> dict[str, str]:
@@ -63,6 +70,25 @@ def _steps_between(every: float | None, dt: float, who: str) -> int:
     if number <= 0.0:
         raise ParameterError(f"{who} must be a time > 0 ms and a multiple of dt = {dt:g} ms, not {number:g}")
     return int(grid_steps(np.array([number]), dt, who)[0])
+
+
+def _kept(keep: object, dt: float, who: str) -> int:
+    """Steps of "last 10 s", or of a time in ms."""
+    if keep is None:
+        return 0
+    given = keep
+    if isinstance(keep, str):
+        found = LAST.fullmatch(keep.strip())
+        if found is None:
+            raise ParameterError(
+                f'{who}: keep={keep!r} is not understood; give such as "last 10 s", "last 500 ms", or a time in ms'
+            )
+        given = float(found[1]) * {"s": 1000.0, "ms": 1.0}[found[2]]
+    number = one_number(given, "ms", f"{who}: keep")
+    steps = int(grid_steps(np.array([number]), dt, f"{who}: keep")[0]) if number > 0.0 else 0
+    if steps < 1:
+        raise ParameterError(f"{who}: keep must be a time of at least dt = {dt:g} ms, not {number:g}")
+    return steps
 
 
 def _dtype(given: npt.DTypeLike, who: str) -> str:

@@ -78,7 +78,7 @@ class Population:
     __iter__ = None
 
     def __getitem__(self, index: Index) -> Selection:
-        return Selection(self, Subset(0, self.n))[index]
+        return selection_of(self, self.name)[index]
 
     def __and__(self, other: Population | Selection) -> Selection:
         return self[:] & other
@@ -105,7 +105,7 @@ def selection_of(target: object, who: str) -> Selection:
     """The neurons that a population or a selection stands for; anything else raises KindError."""
     if not isinstance(target, Population | Selection):
         raise KindError(f"{who}: {target!r} is no population; give a population or a selection of one, such as exc or exc[:100]")
-    return target[:]
+    return target if isinstance(target, Selection) else Selection(target, Subset(0, target.n))
 
 
 def subset_of(ids: Ids) -> Subset:

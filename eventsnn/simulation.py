@@ -7,28 +7,30 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eventsnn.arguments import whole_number
-from eventsnn.canonical import canonical
+from eventsnn.arguments import one_number, whole_number
+from eventsnn.canonical import big_arrays, canonical
 from eventsnn.devices import find_gpu
 from eventsnn.errors import KindError, ParameterError, unknown_name
-from eventsnn.handles import PopulationHandle, ProjectionHandle, Sent
+from eventsnn.handles import Dealt, PopulationHandle, ProjectionHandle, Sent
 from eventsnn.lower import lower, quantisation
 from eventsnn.network import Network
 from eventsnn.scheduler.engine import cores
 from eventsnn.scheduler.errors import Interrupted
-from eventsnn.scheduler.executor import Call, Parts
+from eventsnn.scheduler.executor import Call, Moved, Parts
+from eventsnn.scheduler.keeping import Note, Pace, Start
 from eventsnn.scheduler.layout import Owners
 from eventsnn.scheduler.local import LocalParts
 from eventsnn.scheduler.partition import Partition
 from eventsnn.scheduler.placement import Placement, here
 from eventsnn.scheduler.plan import Plan, make_plan
 from eventsnn.scheduler.recording import Request
+from eventsnn.scheduler.report import RunReport, slowest
 from eventsnn.spec import NetworkSpec
 from eventsnn.units import grid_steps, magnitude
 
@@ -71,6 +73,10 @@ class Simulation:
         precision: str = "float64",
         overwrite: bool = False,
         progress: Report | bool = False,
+        checkpoint_every: float | None = None,
+        checkpoint_wall: float | None = None,
+        recover: bool = True,
+        start: Start | None = None,
     ) -> None:
         """`store`: where recordings go; None: memory, in-process only. `client`: a distributed.Client; None: in-process.
 
@@ -78,6 +84,9 @@ class Simulation:
         when None. `partition`: (network spec, n) -> slices of each part; `placement`: (layout, places) -> place of each part.
         `backend`: "cpu", "cuda", or "auto": the GPU of each process that has one, else its CPU.
         `progress`: called with (ms reached, spikes so far) at most five times a second; True shows a bar on stderr.
+        `checkpoint_every`: biological ms, `checkpoint_wall`: seconds between checkpoints, which lie in the store; None: none are
+        made, but on a cluster one a minute. `recover`: a run on a cluster that loses workers goes on from the last checkpoint.
+        `start`: where a stored run goes on; snn.resume gives it.
         """
         _check_arguments(network, client, backend)
         _check_functions(partition, placement, progress)
@@ -85,18 +94,25 @@ class Simulation:
         self.network = network.copy()
         """As it was; what is added to the user's network later is no part of this run."""
         self.spec = lower(self.network, precision)
-        self._step = 0
-        self._sent: Sent = {}
+        self._step = 0 if start is None else start.step
+        self._sent: Sent = {} if start is None else {int(p): (step, None) for p, step in start.note.get("sent", {}).items()}
         self._state = "planned"
         self._seconds: dict[str, float] = {}
+        self.goal = self.time
+        """ms: where the last run was to go."""
         self._progress = progress
-        request = _request(self.network, store, client, overwrite, bool(self.spec.recordings))
+        pace = _pace(checkpoint_every, checkpoint_wall, self.spec.dt, store, client is not None and recover)
+        request = _request(self.network, store, client, overwrite, bool(self.spec.recordings), pace, start)
         if request is not None:
             request.check()
-        self.plan: Plan = _plan(self.spec, client, threads, parts, partition, placement, backend)
-        self.plan.check_memory()
-        self._owners = Owners(self.plan.layout)
-        self._parts = _parts(self.spec, self.plan, client, request)
+
+        def planned(without: frozenset[str]) -> Plan:
+            made = _plan(self.spec, client, threads, parts, partition, placement, backend, without)
+            made.check_memory()
+            return made
+
+        self._request = request
+        self._parts = _parts(self.spec, planned, client, request, recover)
 
     def __enter__(self) -> Simulation:
         if self._state != "planned":
@@ -109,6 +125,8 @@ class Simulation:
             self._end(suppress=True)
             raise
         self._seconds["build"] = time.perf_counter() - began
+        if self._request is not None and self._request.start is None:
+            self._request.keep(self._parts.recorded, big_arrays(self.network))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -123,6 +141,11 @@ class Simulation:
         """ms"""
         return round(self._step * self.spec.dt, 10)
 
+    @property
+    def plan(self) -> Plan:
+        """Which slices live where; another one after workers were lost."""
+        return self._parts.plan
+
     def run(self, duration: float) -> None:
         """Goes on by `duration` ms, a multiple of dt; what was recorded is in the store when it returns.
 
@@ -134,9 +157,10 @@ class Simulation:
             return
         if until > LAST:
             raise ParameterError(f"sim.run({duration!r}): time ends at step {LAST} ({LAST * self.spec.dt:g} ms)")
+        self.goal = round(until * self.spec.dt, 10)
         with self._reporting(until) as report:
             try:
-                done = self._parts.run(until, report)
+                done = self._parts.run(until, report, self._note)
             except Interrupted as interrupt:
                 self._step = interrupt.step
                 raise
@@ -149,31 +173,66 @@ class Simulation:
             value = most(seconds.get(kind, 0.0) for seconds in done)
             self._seconds[kind] = value if kind == "spikes" else self._seconds.get(kind, 0.0) + value
 
+    def checkpoint(self) -> None:
+        """Keeps all that is needed to go on from here, in the store; `snn.resume(store)` does, on any machine."""
+        self._require_running()
+        if self._request is None:
+            raise ParameterError("a checkpoint is kept in the store, and this simulation has none: give it store='...'")
+        try:
+            self._parts.checkpoint(self._note)
+        except BaseException:
+            self._state = "failed"
+            raise
+
     def __getitem__(self, name: str) -> Any:
         """The handle of a population or a projection."""
         self._require_running()
         if not isinstance(name, str):
             raise KindError(f"sim[{name!r}]: give the name of a population or of a projection, such as sim['exc']")
         if name in self.network.populations:
-            return PopulationHandle(self._ask, self.spec, self._owners, self.network[name][:], lambda: self._step)
+            return PopulationHandle(_Access(self), self.network[name][:])
         projections = [p.name for p in self.spec.projections]
         if name in projections:
-            return ProjectionHandle(self._ask, self.spec, self._owners, projections.index(name), lambda: self._step, self._sent)
+            return ProjectionHandle(_Access(self), projections.index(name), self._sent)
         raise unknown_name("simulation", "population or projection", name, (*self.network.populations, *projections))
 
-    def report(self) -> dict[str, object]:
-        """Time simulated (ms), spikes, seconds by kind of work (of the slowest part), rounding of weights, facts of each part."""
-        facts = self._ask([Call(share.rank, None, "statistics", ()) for share in self.plan.shares])
+    def report(self) -> RunReport:
+        """What was done so far and what it cost: a dictionary that prints as tables.
+
+        time (ms); spikes; populations (neurons, spikes, mean rate in Hz over all of that time); seconds by kind of work (of the
+        slowest part in each run), of this simulation; real_time_factor; epoch (steps); quantisation (rounding of weights); parts,
+        with the seconds of each by kind and its bytes; slowest: the part for which the others wait, or None.
+        """
+        parts: list[dict[str, Any]] = []
+        for rank, fact in self._ask(lambda _: [(s.rank, Call(s.rank, None, "statistics", ())) for s in self.plan.shares]):
+            compute = fact["seconds_wall"] - fact["seconds_exchange"] - fact["seconds_record"]
+            parts.append({**fact, "place": self.plan.shares[rank].place.address, "seconds_compute": compute})
+        spikes = self._spikes()
         seconds = {kind: value for kind, value in self._seconds.items() if kind != "spikes"}
-        return {
-            "time": self.time,
-            "spikes": int(self._seconds.get("spikes", 0)),
-            "seconds": seconds,
-            "real_time_factor": seconds.get("wall", 0.0) / (self.time * 1e-3) if self.time else math.nan,
-            "epoch": self.plan.epoch,
-            "quantisation": quantisation(self.spec),
-            "parts": facts,
-        }
+        start = self._request.start if self._request is not None else None
+        simulated = (self._step - (start.step if start is not None else 0)) * self.spec.dt * 1e-3
+        return RunReport(
+            time=self.time,
+            spikes=sum(spikes),
+            populations={
+                p.name: {"neurons": p.size, "spikes": n, "rate": n / (p.size * self.time * 1e-3) if self.time else math.nan}
+                for p, n in zip(self.spec.populations, spikes, strict=True)
+            },
+            seconds=seconds,
+            real_time_factor=seconds.get("wall", 0.0) / simulated if simulated else math.nan,
+            epoch=self.plan.epoch,
+            quantisation=quantisation(self.spec),
+            parts=parts,
+            slowest=slowest(parts),
+        )
+
+    def _spikes(self) -> list[int]:
+        """Spikes so far of each population."""
+        spikes = [0] * len(self.spec.populations)
+        for _, emitted in self._ask(lambda _: [(None, Call(s.rank, None, "emitted", ())) for s in self.plan.shares]):
+            for population, n in emitted.items():
+                spikes[population] += n
+        return spikes
 
     def __repr__(self) -> str:
         parts = f"{len(self.plan.shares)} part{'' if len(self.plan.shares) == 1 else 's'}"
@@ -184,10 +243,19 @@ class Simulation:
         """What snn.open(simulation) reads."""
         return self._parts.recorded
 
-    def _ask(self, calls: Sequence[Call]) -> list[Any]:
+    @property
+    def _note(self) -> Note:
+        """What a simulation that is resumed must know besides the state of the parts."""
+        return {"sent": {str(projection): step for projection, (step, _) in self._sent.items()}}
+
+    def _ask(self, deal: Callable[[Owners], Dealt]) -> list[tuple[Any, Any]]:
         """Answers of the parts, for handles; they outlive the run, and say so."""
         self._require_running()
-        return self._parts.ask(calls)
+        while True:
+            dealt = deal(self.plan.owners)
+            with contextlib.suppress(Moved):
+                answers = self._parts.ask([call for _, call in dealt])
+                return [(what, answer) for (what, _), answer in zip(dealt, answers, strict=True)]
 
     def _steps(self, duration: object) -> int:
         number = magnitude(duration, "ms", "sim.run(ms)")
@@ -233,6 +301,19 @@ class Simulation:
             yield None
 
 
+class _Access:
+    """A simulation as its handles see it."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation, self.spec = simulation, simulation.spec
+        self.ask = simulation._ask
+        self.changed = simulation._parts.changed
+
+    @property
+    def step(self) -> int:
+        return self._simulation._step
+
+
 def _check_arguments(network: object, client: object, backend: object) -> None:
     """What can be said before the network is looked at."""
     if not isinstance(network, Network):
@@ -268,7 +349,30 @@ def _number(name: str, given: object) -> int | None:
     return number
 
 
-def _request(network: Network, store: Any, client: object, overwrite: bool, records: bool) -> Request | None:
+def _pace(every: object, wall: object, dt: float, store: object, clustered: bool) -> Pace:
+    """When checkpoints are made."""
+    steps, seconds = 0, math.inf
+    if (every is not None or wall is not None) and store is None:
+        raise ParameterError("checkpoints are kept in the store: give store='...' with checkpoint_every= or checkpoint_wall=")
+    if every is not None:
+        ms = one_number(every, "ms", "checkpoint_every")
+        steps = int(grid_steps(np.array([ms]), dt, "checkpoint_every")[0])
+        if steps < 1:
+            raise ParameterError(f"checkpoint_every={ms:g}: give a time of at least dt ({dt:g} ms)")
+    if wall is not None:
+        seconds = one_number(wall, "s", "checkpoint_wall")
+        if seconds <= 0.0:
+            raise ParameterError(f"checkpoint_wall={seconds:g}: give a number of seconds > 0")
+    elif clustered and every is None:
+        import dask
+
+        seconds = float(dask.config.get("eventsnn.checkpoint-wall", 60.0))
+    return Pace(steps, seconds)
+
+
+def _request(
+    network: Network, store: Any, client: object, overwrite: bool, records: bool, pace: Pace, start: Start | None
+) -> Request | None:
     if store is None and not records:
         return None
     if store is None and client is not None:
@@ -276,7 +380,8 @@ def _request(network: Network, store: Any, client: object, overwrite: bool, reco
             "the network records, and on a cluster recordings need a store: "
             "give store='...' on a file system that the client and the workers share, or a URL"
         )
-    return Request(store, {"network": canonical(network)}, overwrite).absolute()
+    kept = {"every_steps": pace.steps, "wall_s": pace.seconds if math.isfinite(pace.seconds) else None}
+    return Request(store, {"network": canonical(network), "checkpoints": kept}, overwrite, pace, start).absolute()
 
 
 def _plan(
@@ -287,20 +392,23 @@ def _plan(
     partition: Partition | None,
     placement: Placement | None,
     backend: str,
+    without: frozenset[str],
 ) -> Plan:
     if client is None:
         gpu = "not looked for" if backend == "cpu" else find_gpu()
         return make_plan(spec, [here(cores(), gpu)], parts or 1, threads, partition, placement, backend=backend)
     from eventsnn.scheduler.workers import cluster_places
 
-    places = cluster_places(client, parts, backend)
-    n = parts or min(len(places), spec.size)
+    places = cluster_places(client, None if without else parts, backend, without)
+    n = min(parts or len(places), len(places), spec.size)
     return make_plan(spec, places, n, threads, partition, placement, alone=True, backend=backend)
 
 
-def _parts(spec: NetworkSpec, plan: Plan, client: Client | None, request: Request | None) -> Parts:
+def _parts(
+    spec: NetworkSpec, planned: Callable[[frozenset[str]], Plan], client: Client | None, request: Request | None, recover: bool
+) -> Parts:
     if client is None:
-        return LocalParts(spec, plan, request)
-    from eventsnn.scheduler.cluster import DaskParts
+        return LocalParts(spec, planned(frozenset()), request)
+    from eventsnn.scheduler.recovery import RecoveringParts
 
-    return DaskParts(client, spec, plan, request)
+    return RecoveringParts(client, spec, request, planned, recover)

@@ -324,6 +324,8 @@ class RecordingSpec:
     """Steps between samples; 0 for spikes."""
     dtype: str
     unit: str
+    keep: int = 0
+    """Only the rows of the last so many steps are kept; 0 keeps all."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,25 +7,40 @@ never raise: what goes wrong comes back as a Failure, because an exception that 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import Status, Worker, get_worker
+from distributed import Worker, get_worker
 from distributed.comm.addressing import get_address_host, parse_address
 
 from eventsnn.scheduler.door import RECORDS, Address, Door, Key, Tls, meet
 from eventsnn.scheduler.engine import Columns, Engine
 from eventsnn.scheduler.failure import Failure
+from eventsnn.scheduler.keeping import Note
 from eventsnn.scheduler.links import StreamLinks
+from eventsnn.scheduler.metrics import Shown, publish
 from eventsnn.scheduler.recording import Recording, Request
 from eventsnn.scheduler.records import RecordReceiver, RecordSender
 from eventsnn.spec import Layout, NetworkSpec
 
 WATCH = 1.0
 """Seconds between two looks at whether anybody still wants what the engine is doing."""
+EMERGENCY = 6.0
+"""Seconds for a last checkpoint; a nanny that was told to stop kills its worker after 8."""
+
+
+_TASKS: set[asyncio.Future[Any]] = set()
+"""A loop keeps no reference to what it runs."""
+
+
+def _keep(task: asyncio.Future[Any]) -> None:
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
 
 
 def extension(run: str) -> str:
@@ -33,19 +48,24 @@ def extension(run: str) -> str:
     return f"eventsnn-{run}"
 
 
-async def attempt(worker: Worker, key: str, engine: Engine, work: Callable[..., Any], *args: Any) -> Any:
-    """The result of work in the engine's thread, or a Failure; ends the engine when the actor `key` is released meanwhile."""
-    future = asyncio.wrap_future(engine.submit(work, *args))
+async def attempt(held: Held, work: Callable[..., Any], *args: Any) -> Any:
+    """The result of work in the engine's thread, or a Failure."""
+    future = asyncio.wrap_future(held.engine.submit(work, *args))
     try:
-        while not (await asyncio.wait({future}, timeout=WATCH))[0]:
-            if key not in worker.state.actors:
-                engine.abort()
-        return future.result()
+        return await future
     except asyncio.CancelledError:  # the worker closes
-        engine.abort()
+        held.engine.retire()
         raise
     except Exception as error:
         return Failure.of(error)
+    finally:
+        del future  # what it raised holds this frame, and so the actor, which could not end before the garbage is collected
+
+
+def hold(worker: Worker, run: str, held: Held | None) -> None:
+    """Puts what a run holds into worker.extensions, or takes it out; somebody may be going through the old dictionary."""
+    others = {name: other for name, other in worker.extensions.items() if name != extension(run)}
+    worker.extensions = others if held is None else {**others, extension(run): held}
 
 
 class Held:
@@ -58,8 +78,18 @@ class Held:
         self.engine = engine
         self.door: Door | None = None
         self.recording: Recording | None = None
+        self.shown: Shown | None = None
         self._ending = threading.Lock()
-        self._ended = False
+        self._ended = self._leaving = False
+        self._gone = threading.Event()
+
+    async def watch(self, worker: Worker, key: str, run: str) -> None:
+        """Leaves when the actor is released without a close: its client has gone."""
+        while not self._ended and key in worker.state.actors:
+            await asyncio.sleep(WATCH)
+        if not self._ended:
+            self.leave()
+            hold(worker, run, None)
 
     def end(self, whole: bool) -> None:
         """Commits, if `whole`, and lets go of everything; waits for the engine's thread."""
@@ -67,16 +97,36 @@ class Held:
             if self._ended:
                 return
             self._ended = True
-            if self.door is not None:
-                self.door.close()  # first: the engine may be waiting for somebody to come in
-            self.engine.close()
-            if self.recording is not None:
-                self.recording.close(whole)
+            if self.shown is not None:
+                self.shown.withdraw()
+            try:
+                if self.door is not None:
+                    self.door.close()  # first: the engine may be waiting for somebody to come in
+                self.engine.close()
+                if self.recording is not None:
+                    self.recording.close(whole)
+            finally:
+                self._gone.set()
 
-    async def close(self) -> None:
+    def leave(self) -> None:
+        """The client, the scheduler or this worker goes: a last checkpoint together with the other parts, then the end."""
+        if not self._leaving:
+            self._leaving = True
+            threading.Thread(target=self._leave, name="eventsnn-leave", daemon=True).start()
+
+    def _leave(self) -> None:
+        self.engine.retire()
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            concurrent.futures.wait([self.engine.submit(self.engine.leave)], timeout=EMERGENCY)
         self.engine.abort()
         with contextlib.suppress(Exception):  # nobody is left to be told
-            await asyncio.get_running_loop().run_in_executor(None, self.end, False)
+            self.end(False)
+
+    async def close(self) -> None:
+        self.leave()
+        until = time.monotonic() + EMERGENCY + 1.0
+        while not self._gone.is_set() and time.monotonic() < until:
+            await asyncio.sleep(0.02)
 
 
 class PartActor:
@@ -89,12 +139,14 @@ class PartActor:
         self._run, self._key, self._spec, self._rank = run, key, spec, rank
         self._engine = Engine(spec, layout, rank, threads, epoch, backend)
         self._held = Held(self._engine)
-        self._closed = False
-        self._worker.extensions[extension(run)] = self._held
+        self._held.shown = publish(self._worker, run, rank, self._engine, spec.dt)
 
-    async def open(self, secret: bytes, unix: bool) -> Any:
+    async def open(self, key: Key, unix: bool) -> Any:
         """The address of this part's door."""
-        return await self._in_engine(self._open, Key(secret, 0), unix)
+        hold(self._worker, self._run, self._held)
+        _keep(asyncio.ensure_future(self._held.watch(self._worker, self._key, self._run)))
+        _close_on_sigterm(self._worker)
+        return await self._in_engine(self._open, key, unix)
 
     async def build(self) -> Any:
         return await self._in_engine(self._engine.build)
@@ -103,17 +155,27 @@ class PartActor:
         """Meets all other parts; what kind of socket leads to each."""
         return await self._in_engine(self._join, list(addresses), deadline)
 
-    async def record(self, request: Request | None, columns: Sequence[Columns], host: Address) -> Any:
+    async def resume(self, request: Request) -> Any:
+        """Takes up the state that a checkpoint holds of this part."""
+        assert request.start is not None
+        return await self._in_engine(self._engine.resume, request.target, request.start)
+
+    async def record(self, request: Request, columns: Sequence[Columns], host: Address) -> Any:
         """Part 0 opens the store and takes in the others; the others dial part 0."""
         return await self._in_engine(self._record, request, columns, host)
 
-    async def run(self, until: int, topic: str | None) -> Any:
+    async def run(self, until: int, topic: str | None, note: Note) -> Any:
         self._engine.stop.clear()
 
         def report(step: int, spikes: int) -> None:
             self._worker.log_event(str(topic), {"part": self._rank, "step": step, "spikes": spikes})
 
-        return await self._in_engine(self._engine.run, until, report if topic else None)
+        if self._held.recording is not None:
+            self._held.recording.aim(until)
+        return await self._in_engine(self._engine.run, until, report if topic else None, note)
+
+    async def checkpoint(self, note: Note) -> Any:
+        return await self._in_engine(self._engine.keep, note)
 
     async def commit(self, step: int) -> Any:
         assert self._held.recording is not None
@@ -130,25 +192,14 @@ class PartActor:
 
     async def close(self, whole: bool) -> Any:
         """Commits, if `whole`, and lets go of everything; the worker keeps nothing."""
-        self._forget()
+        hold(self._worker, self._run, None)
         try:
             return await asyncio.get_running_loop().run_in_executor(None, self._held.end, whole)
         except Exception as error:
             return Failure.of(error)
 
-    def __del__(self) -> None:
-        if not getattr(self, "_closed", True):  # released without a close: its client is gone
-            self._forget()
-            self._engine.abort()
-            threading.Thread(target=self._held.end, args=(False,), daemon=True).start()
-
-    def _forget(self) -> None:
-        self._closed = True
-        if self._worker.status not in (Status.closing, Status.closed):  # then it is going through them
-            self._worker.extensions.pop(extension(self._run), None)
-
     async def _in_engine(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await attempt(self._worker, self._key, self._engine, work, *args)
+        return await attempt(self._held, work, *args)
 
     # ---- in the engine's thread
 
@@ -170,19 +221,36 @@ class PartActor:
         self._engine.join(StreamLinks(self._rank, sockets, deadline, 0))
         return kinds
 
-    def _record(self, request: Request | None, columns: Sequence[Columns], host: Address) -> None:
+    def _record(self, request: Request, columns: Sequence[Columns], host: Address) -> None:
         door = self._held.door
         assert door is not None
         until = time.monotonic() + 60.0
-        if request is None:
-            self._engine.sender = self._engine.sink = RecordSender(door.dial(0, host, RECORDS, until))
+        request.found()
+        if self._rank:
+            self._engine.sender = RecordSender(door.dial(0, host, RECORDS, until))
+            self._engine.record(self._engine.sender, request)
             return
         recording = self._held.recording = Recording(request, self._spec, columns)
-        recorder = self._engine.sink = recording.recorder
+        recorder = recording.recorder
+        self._engine.record(recorder, request, recording)
         events = [table.every == 0 for table in self._spec.recordings]
         for rank in range(1, len(columns)):
             sock = door.wait((rank, RECORDS), until)
-            recording.receivers.append(RecordReceiver(sock, rank, events, recorder))
+            receiver = RecordReceiver(sock, rank, events, recorder)
+            receiver.step = 0 if request.start is None else request.start.step  # what is there counts as reported
+            recording.receivers.append(receiver)
+
+
+def _close_on_sigterm(worker: Worker) -> None:
+    """A batch system ends a job by SIGTERM to all of its processes: below a nanny, one that nobody handles."""
+    if worker.nanny is None or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+
+    def close() -> None:
+        _keep(asyncio.ensure_future(worker.close(nanny=False, reason="SIGTERM")))
+
+    with contextlib.suppress(RuntimeError, ValueError):  # a loop outside the main thread has no signals
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, close)
 
 
 class PopulationActor:
@@ -212,4 +280,4 @@ class PopulationActor:
         held = self._worker.extensions.get(extension(self._run))
         if held is None:
             return Failure.of(RuntimeError("the simulation is closed on this worker"))
-        return await attempt(self._worker, self._key, held.engine, held.engine.ask, method, (self._population, *args))
+        return await attempt(held, held.engine.ask, method, (self._population, *args))

@@ -18,8 +18,9 @@ from distributed import Actor, Client, Future
 from eventsnn.scheduler.actors import PartActor, PopulationActor
 from eventsnn.scheduler.door import Address, Key
 from eventsnn.scheduler.engine import Progress
-from eventsnn.scheduler.errors import Interrupted
+from eventsnn.scheduler.errors import Interrupted, WorkersLeft
 from eventsnn.scheduler.executor import Call, Joined
+from eventsnn.scheduler.keeping import Note
 from eventsnn.scheduler.layout import named
 from eventsnn.scheduler.plan import Plan
 from eventsnn.scheduler.recording import Request
@@ -46,6 +47,8 @@ class DaskParts:
         self._handles: dict[tuple[int, Slice], Any] = {}
         self._failed = False
         self._subscribed = False
+        self.opened = False
+        """Whether the store was made."""
         self.recorded: object = self._request.target if self._request is not None else None
 
     def build(self) -> None:
@@ -55,30 +58,34 @@ class DaskParts:
             self._submit_populations()
             when = "while the network was built"
             self._watch.created(self._futures, when)
-            secret, unix = Key.fresh().secret, bool(dask.config.get("eventsnn.unix-sockets", True))
-            addresses: list[Address] = self._each(when, "open", secret, unix)
+            key, unix = Key.fresh(), bool(dask.config.get("eventsnn.unix-sockets", True))
+            addresses: list[Address] = self._each(when, "open", key, unix)
             columns = self._each(when, "build")
+            if self._request is not None and self._request.start is not None:
+                self._each("while the checkpoint was read", "resume", self._request)
             deadline = float(dask.config.get("eventsnn.link-deadline", 60.0))
             self.links = self._each("while the parts were linked", "join", addresses, deadline)
             if self._request is not None:
                 self._open_store(self._request, columns, addresses[0])
 
-    def run(self, until: int, progress: Progress | None) -> list[dict[str, float]]:
+    def run(self, until: int, progress: Progress | None, note: Note) -> list[dict[str, float]]:
         with self._guarded():
             reports = Joined(len(self._parts), progress) if progress else None
             topic = self._follow(reports) if reports else None
             when = "during the run"
-            calls = {rank: ask(part, "run", until, topic) for rank, part in self._parts.items()}
+            calls = {rank: ask(part, "run", until, topic, note) for rank, part in self._parts.items()}
             interrupted = False
             try:
-                answers = self._watch.answers(calls, when)
+                answers = self._watch.answers(calls, when, together=True)
             except KeyboardInterrupt:
                 interrupted = True
                 for part in self._parts.values():
                     ask(part, "stop")
-                answers = self._watch.answers(calls, when)
+                answers = self._watch.answers(calls, when, together=True)
             done: list[dict[str, float]] = [answers[rank] for rank in sorted(answers)]
             step = int(min(seconds["step"] for seconds in done))
+            if step < until and not interrupted:
+                raise WorkersLeft(step)  # their checkpoint has committed what was recorded
             if self._request is not None:
                 self._watch.answers({0: ask(self._parts[0], "commit", step)}, "while recordings were committed")
             if reports:
@@ -86,6 +93,10 @@ class DaskParts:
         if interrupted:
             raise Interrupted(step)
         return done
+
+    def checkpoint(self, note: Note) -> None:
+        with self._guarded():
+            self._each("while a checkpoint was made", "checkpoint", note)
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
         made: dict[int, Pending] = {}
@@ -99,6 +110,10 @@ class DaskParts:
                 whose[k] = (call.rank, f"{named(self._spec, [call.slice])} on {self._addresses[call.rank]}")
         answers = self._watch.answers(made, "between runs", whose)
         return [answers[k] for k in range(len(calls))]
+
+    def forget(self, worker: str) -> None:
+        """Waits no more for a worker that does not answer."""
+        self._watch.silent.add(worker)
 
     def close(self) -> None:
         """Ends the actors; raises what closing the store raises, unless the run had failed already."""
@@ -134,10 +149,13 @@ class DaskParts:
             self._parts[rank] = self._actor(PartActor, address, key)
 
     def _send(self) -> list[Future[Any]]:
-        """The network on every worker; where it holds large arrays, each gets what it needs of it."""
+        """The network on every worker; where it holds large arrays, each gets what it needs of it.
+
+        Sent to one after the other: a broadcast to a worker that dies never ends in Dask's scheduler, and makes all others wait.
+        """
         places, layout = self._addresses, self._plan.layout
         if array_bytes(self._spec) <= LARGE:
-            return [self._scatter(self._spec, workers=places, broadcast=True)] * len(places)
+            return [self._scatter(self._spec, workers=[place]) for place in places]
         direct = self._reaches_workers()
         return [
             self._scatter(restrict(self._spec, layout, rank), workers=[place], direct=direct) for rank, place in enumerate(places)
@@ -203,11 +221,9 @@ class DaskParts:
     def _open_store(self, request: Request, columns: list[Any], host: Address) -> None:
         marked = request.marked()
         try:
-            calls = {
-                rank: ask(part, "record", marked if rank == 0 else None, columns if rank == 0 else [], host)
-                for rank, part in self._parts.items()
-            }
+            calls = {rank: ask(part, "record", marked, [] if rank else columns, host) for rank, part in self._parts.items()}
             self._watch.answers(calls, "while the store was opened")
+            self.opened = True
         finally:
             marked.unmark()
 

@@ -19,9 +19,10 @@ import struct
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from eventsnn.scheduler.links import tune
+from eventsnn.scheduler.exchange import read
+from eventsnn.scheduler.links import shut, tune
 
 HELLO = struct.Struct("<4s16s")
 """Listener to caller: magic, nonce."""
@@ -34,6 +35,8 @@ GREETING = 10.0
 """Seconds that a caller may take to introduce itself."""
 CROWD = 64
 """Callers that may be introducing themselves at one time; more are turned away."""
+AGAIN = 0.1
+"""Seconds after which a caller that was turned away comes back."""
 
 Guest = tuple[int, int]
 """Rank of a caller, and the channel it wants."""
@@ -52,9 +55,9 @@ class Address:
 
 @dataclass(frozen=True)
 class Key:
-    """What all parts of one run share, and nobody else knows."""
+    """What all parts of one run share, and nobody else knows; printed, it keeps the secret."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     generation: int
 
     @staticmethod
@@ -73,6 +76,10 @@ class Tls:
     listen: ssl.SSLContext
 
 
+class TurnedAway(ConnectionResetError):
+    """The door had no room for a caller before a word was said."""
+
+
 class Door:
     """Listens on `host` only, and keeps whoever comes in with the right key until they are asked for."""
 
@@ -88,7 +95,8 @@ class Door:
         self._inside: dict[Guest, socket.socket] = {}
         self._arrival = threading.Condition()
         self._closed = threading.Event()
-        self._room = threading.BoundedSemaphore(CROWD)
+        self._callers: dict[threading.Thread, socket.socket] = {}
+        """Who is introducing itself."""
         self._porter = threading.Thread(target=self._admit, name=f"eventsnn-door-{rank}", daemon=True)
         self._porter.start()
 
@@ -104,40 +112,56 @@ class Door:
             return self._inside.pop(guest)
 
     def dial(self, rank: int, address: Address, channel: int, until: float) -> socket.socket:
-        """A socket to the part that listens at `address`."""
-        left = max(0.1, until - time.monotonic())
-        if self.tls is None and address.unix is not None and self.address.unix is not None and address.realm == realm():
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(left)
-            target: str | tuple[str, int] = address.unix
-        else:
-            family, _, _, _, _ = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-            sock = socket.socket(family)
-            sock.settimeout(left)
-            target = (address.host, address.port)
-        try:
-            sock.connect(target)
-            tune(sock)
-            if self.tls is not None:
-                sock = self.tls.dial.wrap_socket(sock)
-            self._introduce(sock, channel, until)
-        except OSError as error:
-            sock.close()
-            raise type(error)(f"part {self.rank} could not join part {rank} at {address.host}:{address.port}: {error}") from error
-        return sock
+        """A socket to the part that listens at `address`; a crowd before its door is waited for."""
+        while True:
+            try:
+                return self._dial(address, channel, until)
+            except OSError as error:
+                if isinstance(error, TurnedAway) and time.monotonic() + AGAIN < until and not self._closed.wait(AGAIN):
+                    continue
+                text = f"part {self.rank} could not join part {rank} at {address.host}:{address.port}: {error}"
+                raise type(error)(text) from error
 
     def close(self) -> None:
-        """Stops listening; sockets that were handed out stay open."""
+        """Stops listening and sends away who is not in yet; sockets that were handed out stay open."""
         self._closed.set()
         with self._arrival:
             for sock in self._inside.values():
                 sock.close()
             self._inside.clear()
+            callers = dict(self._callers)
             self._arrival.notify_all()
-        self._porter.join(5.0)
+        for sock in callers.values():
+            shut(sock)
+        for thread in (self._porter, *callers):
+            thread.join(5.0)
 
-    def _introduce(self, sock: socket.socket, channel: int, until: float) -> None:
-        magic, theirs = HELLO.unpack(read(sock, HELLO.size, until))
+    def _dial(self, address: Address, channel: int, until: float) -> socket.socket:
+        left = max(0.1, until - time.monotonic())
+        if self.tls is None and address.unix is not None and self.address.unix is not None and address.realm == realm():
+            sock = socket.socket(socket.AF_UNIX)
+            target: str | tuple[str, int] = address.unix
+        else:
+            family, _, _, _, _ = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+            sock = socket.socket(family)
+            target = (address.host, address.port)
+        try:
+            sock.settimeout(left)
+            try:
+                sock.connect(target)
+                tune(sock)
+                if self.tls is not None:
+                    sock = self.tls.dial.wrap_socket(sock)
+                magic, nonce = HELLO.unpack(read(sock, HELLO.size, until))
+            except (BlockingIOError, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as error:
+                raise TurnedAway(f"nobody answered there, or too many called at once ({error})") from error
+            self._introduce(sock, magic, nonce, channel, until)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _introduce(self, sock: socket.socket, magic: bytes, theirs: bytes, channel: int, until: float) -> None:
         if magic != MAGIC:
             raise ConnectionError("whoever listens there is no part of a simulation")
         mine = secrets.token_bytes(16)
@@ -155,33 +179,50 @@ class Door:
         while not self._closed.is_set():
             for listener in select.select(self._listeners, [], [], 0.1)[0]:
                 with contextlib.suppress(OSError):
-                    sock, _ = listener.accept()
-                    if self._room.acquire(blocking=False):
-                        threading.Thread(target=self._greet, args=(sock,), daemon=True).start()
-                    else:
-                        sock.close()
+                    self._meet(listener.accept()[0])
         for listener in self._listeners:
             listener.close()
 
+    def _meet(self, sock: socket.socket) -> None:
+        thread = threading.Thread(target=self._greet, args=(sock,), daemon=True)
+        with self._arrival:
+            if self._closed.is_set() or len(self._callers) >= CROWD:
+                sock.close()
+                return
+            self._callers[thread] = sock
+        try:
+            thread.start()
+        except RuntimeError:  # the process may have no more threads
+            self._forget(thread, sock)
+
     def _greet(self, sock: socket.socket) -> None:
-        until = time.monotonic() + GREETING
+        me, until = threading.current_thread(), time.monotonic() + GREETING
         try:
             sock.settimeout(GREETING)
-            tune(sock)
             if self.tls is not None:
-                sock = self.tls.listen.wrap_socket(sock, server_side=True)
+                sock = self.tls.listen.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                with self._arrival:
+                    self._callers[me] = sock
+                    if self._closed.is_set():
+                        raise ConnectionAbortedError("the door was closed")
+                sock.do_handshake()
             guest = self._check(sock, until)
-        except OSError:  # a stranger, a port scan, a late caller of an older generation: none of them may end this run
-            sock.close()
+            tune(sock)
+        except Exception:  # a stranger, a port scan, a late caller of an older generation: none of them may end this run
+            self._forget(me, sock)
             return
-        finally:
-            self._room.release()
         with self._arrival:
+            del self._callers[me]
             if self._closed.is_set() or guest in self._inside:
                 sock.close()
                 return
             self._inside[guest] = sock
             self._arrival.notify_all()
+
+    def _forget(self, thread: threading.Thread, sock: socket.socket) -> None:
+        with self._arrival:
+            del self._callers[thread]
+        sock.close()
 
     def _check(self, sock: socket.socket, until: float) -> Guest:
         mine = secrets.token_bytes(16)
@@ -218,20 +259,6 @@ def realm() -> str:
             return f"{file.read().strip()}/{os.stat('/proc/self/ns/net').st_ino}"
     except OSError:
         return f"process/{os.getpid()}/{secrets.token_hex(8)}"  # nothing known: nobody is near
-
-
-def read(sock: socket.socket, size: int, until: float) -> bytes:
-    """Exactly `size` bytes by the time `until`."""
-    got = bytearray()
-    while len(got) < size:
-        sock.settimeout(max(0.01, until - time.monotonic()))
-        piece = sock.recv(size - len(got))
-        if not piece:
-            raise ConnectionResetError("closed during the introduction")
-        got += piece
-        if len(got) < size and time.monotonic() > until:
-            raise TimeoutError("the introduction took too long")
-    return bytes(got)
 
 
 def _listen_tcp(host: str) -> socket.socket:

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.scheduler.keeping import Keeper, Note, Start, pieces
 from eventsnn.scheduler.links import Links
 from eventsnn.scheduler.records import RecordSender, Sink
 from eventsnn.spec import Layout, NetworkSpec
+from eventsnn.storage.targets import Target
 
 if TYPE_CHECKING:
     from eventsnn.part import Part
+    from eventsnn.scheduler.recording import Recording, Request
 
 Progress = Callable[[int, int], None]
 """Step reached, spikes so far."""
@@ -27,8 +31,10 @@ Columns = dict[int, npt.NDArray[np.int64]]
 """Recording -> positions in its subset of the neurons that a part owns."""
 
 
-LEG = struct.Struct("<?q")
-"""Whether to stop; steps that the next leg should have."""
+LEG = struct.Struct("<Bq")
+"""What is wished for; steps that the next leg should have."""
+STOP, RETIRE, KEEP = 1, 2, 4
+"""Wishes: end the run; make a checkpoint and end it; make a checkpoint."""
 FIRST_LEG = 64
 """Epochs."""
 LEG_SECONDS = 0.5
@@ -43,14 +49,21 @@ class Engine:
         self._backend = backend
         self.stop = threading.Event()
         """Asks for an end of the run at a step where all parts can end it."""
+        self.retiring = threading.Event()
+        """Asks for a checkpoint and an end of the run."""
         self.aborted = threading.Event()
+        self.keeper: Keeper | None = None
+        """Makes checkpoints; None where there is no store."""
         self.sink: Sink | None = None
         self.sender: RecordSender | None = None
         """The sink, where it leads to another process."""
         self.links: Links | None = None
         self._spec, self._layout, self._epoch = spec, layout, epoch
         self._threads = min(threads, cores())
+        self.told: dict[str, float] = {}
+        """For who looks on: step, until, speed of the last leg (steps per second), spikes, and seconds by kind of work so far."""
         self._part: Part | None = None
+        self._retired = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"eventsnn-part-{rank}")
 
     def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
@@ -71,43 +84,90 @@ class Engine:
         self._part = Part(self._spec, self._layout, self.rank, self._threads, self._backend)
         return {k: self._part.columns(k) for k, table in enumerate(self._spec.recordings) if table.every}
 
+    def resume(self, target: Target, start: Start) -> None:
+        """After `build`: takes up what the checkpoint says of this part's neurons."""
+        if start.name is not None:
+            self.part.resume(start.step, pieces(target, start.name, self._layout, self.rank))
+
+    def record(self, sink: Sink, request: Request, recording: Recording | None = None) -> None:
+        """Where recorded rows go, and checkpoints; `recording`: of the part that completes them."""
+        self.sink = sink
+        serial = 0 if request.start is None else request.start.serial
+        self.keeper = Keeper(request.target, self._spec, self._layout, self.rank, request.pace, serial, recording)
+
     def join(self, links: Links) -> None:
         """Tells every peer which of its neurons have targets here, hears the same from it, and connects the part."""
         self.links = links
-        answers = links.exchange(0, [self.part.wanted(peer) for peer in links.peers])
+        size = sum(piece.stop - piece.start for piece in self._layout[self.rank])
+        answers = links.exchange(0, [self.part.wanted(peer) for peer in links.peers], (size + 7) // 8)
         self.part.connect(links, {peer: bytes(a) for peer, a in zip(links.peers, answers, strict=True)}, self._epoch)
 
-    def run(self, until: int, progress: Progress | None) -> dict[str, float]:
-        """Runs to the step `until`, or to where `stop` took effect; seconds by kind of work, and the step that was reached.
+    def run(self, until: int, progress: Progress | None, note: Note) -> dict[str, float]:
+        """Runs to the step `until`, or to where `stop` or `retiring` took effect; seconds by kind of work, and the step reached.
 
-        Parts with peers run in legs and agree between them, so that all stop at the same step.
+        Parts with peers run in legs and agree between them, so that all make checkpoints, and stop, at the same steps.
         """
-        part, alone = self.part, self.links is None or not self.links.peers
+        part, keeper, alone = self.part, self.keeper, self.links is None or not self.links.peers
         total: dict[str, float] = defaultdict(float)
         leg = FIRST_LEG * self._epoch
-        while part.step < until and not self.aborted.is_set():
-            goal = until if alone else min(until, part.step + leg)
+        wishes = 0
+        if keeper is not None:
+            keeper.note = note
+        while part.step < until and not wishes & (STOP | RETIRE) and not self.aborted.is_set():
+            before = part.step
+            goal = min(until, part.step + leg, keeper.next(part.step) if keeper else until)
             seconds = part.run(goal, self.sink, progress, self.stop if alone else self.aborted)
             for kind, value in seconds.items():
                 total[kind] += value
-            if alone or part.step == until:
-                break
-            stopping, leg = self._agree(_steps(leg, seconds["wall"]))
-            if stopping:
-                break
+            leg = _steps(part.step - before, seconds["wall"])
+            so_far = {k: self.told.get(k, 0.0) + v for k, v in seconds.items() if k != "spikes"}
+            speed = (part.step - before) / max(seconds["wall"], 1e-9)
+            self.told = {**so_far, "spikes": part.spikes, "step": part.step, "until": until, "speed": speed}
+            if part.step < until:
+                wishes, leg = self._agree(leg)
+            if keeper and not self.aborted.is_set() and (wishes & (KEEP | RETIRE) or keeper.scheduled(part.step)):
+                total["checkpoint"] += self.keep()
+        self._retired = bool(wishes & RETIRE)
         return {**total, "spikes": float(part.spikes), "step": float(part.step)}
 
-    def _agree(self, wish: int) -> tuple[bool, int]:
-        """Whether any part is to stop, and the shortest leg that any part wishes for."""
-        assert self.links is not None
-        packet = LEG.pack(self.stop.is_set(), wish)
-        said = [LEG.unpack(packet), *map(LEG.unpack, self.links.exchange(self.part.step, [packet] * len(self.links.peers)))]
-        return any(stop for stop, _ in said), min(steps for _, steps in said)
+    def keep(self, note: Note | None = None) -> float:
+        """Makes a checkpoint, with all other parts; the seconds that it took."""
+        began = time.perf_counter()
+        assert self.keeper is not None
+        if note is not None:
+            self.keeper.note = note
+        self.keeper.make(self.part, self.links)
+        seconds = time.perf_counter() - began
+        self.part.took("checkpoint", seconds)
+        return seconds
+
+    def leave(self) -> None:
+        """The last work of a part whose client or worker goes: a checkpoint, if the run that `retire` ended has not made one."""
+        if self.keeper is not None and not self._retired and not self.aborted.is_set() and self._part is not None:
+            self.keep()
+
+    def _agree(self, steps: int) -> tuple[int, int]:
+        """What any part wishes for, and the shortest leg that any part wishes for."""
+        due = self.keeper is not None and self.keeper.due
+        wishes = STOP * self.stop.is_set() | RETIRE * self.retiring.is_set() | KEEP * due
+        if self.links is None or not self.links.peers:
+            return wishes, steps
+        packet = LEG.pack(wishes, steps)
+        answers = self.links.exchange(self.part.step, [packet] * len(self.links.peers), LEG.size)
+        for wish, other in map(LEG.unpack, answers):
+            wishes, steps = wishes | wish, min(steps, other)
+        return wishes, steps
 
     def ask(self, method: str, args: tuple[Any, ...]) -> Any:
         return getattr(self.part, method)(*args)
 
     # ---- from any thread
+
+    def retire(self) -> None:
+        """Ends a run of all parts soon, at one step, with a checkpoint; where none goes on, asks for the checkpoint only."""
+        self.retiring.set()
+        if self.links is None or not self.links.peers:
+            self.stop.set()
 
     def abort(self) -> None:
         """Ends a run at once: the part stops or finds its links broken, and so do its peers. There is no way back."""

@@ -14,17 +14,31 @@ class PartFailed(EventsnnError, RuntimeError):
 
 
 class WorkerLost(EventsnnError, RuntimeError):
-    """A worker that held parts of the network is gone; attribute `worker` is its address."""
+    """A worker that held parts of the network is gone, or cannot be reached by another; attribute `worker` is its address."""
 
-    def __init__(self, worker: str, held: str, when: str) -> None:
-        super().__init__(worker, held, when)
-        self.worker, self.held, self.when = worker, held, when
+    kept = ""
+    """What is left of the run, where that is known."""
+
+    def __init__(self, worker: str, held: str, when: str, why: str = "") -> None:
+        super().__init__(worker, held, when, why)
+        self.worker, self.held, self.when, self.why = worker, held, when, why
 
     def __str__(self) -> str:
-        return (
-            f"worker {self.worker} was lost {self.when}; it held {self.held}. What was recorded up to the last commit is in the "
-            "store; start the simulation again on the workers that are left"
-        )
+        why = f" ({self.why})" if self.why else ""
+        return f"worker {self.worker} was lost {self.when}{why}; it held {self.held}{self.kept}"
+
+
+class WorkersLeft(EventsnnError, RuntimeError):
+    """Workers were told to stop, by a batch system or their lifetime; the parts made a checkpoint and ended the run at `step`."""
+
+    kept = ""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"workers were told to stop, and the run ended at step {self.step}{self.kept}"
 
 
 class LinkLost(EventsnnError, RuntimeError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eventsnn.scheduler.engine import Progress
+from eventsnn.scheduler.keeping import Note
+from eventsnn.scheduler.plan import Plan
 from eventsnn.spec import Slice
 
 PACE = 0.2
@@ -26,25 +28,41 @@ class Call:
     args: tuple[Any, ...]
 
 
+class Moved(Exception):
+    """The parts were built anew, elsewhere: calls must be dealt again."""
+
+
 class Parts(Protocol):
     """The parts of one simulation. Every method may raise the one error that ended the run; then only `close` is left."""
 
-    recorded: object
-    """What snn.open takes, or None."""
+    plan: Plan
+
+    @property
+    def recorded(self) -> object:
+        """What snn.open takes, or None."""
+        ...
 
     def build(self) -> None:
         """Allocates, connects and links all parts, and opens the store."""
         ...
 
-    def run(self, until: int, progress: Progress | None) -> list[dict[str, float]]:
+    def run(self, until: int, progress: Progress | None, note: Note) -> list[dict[str, float]]:
         """Runs all parts to the step `until` and commits; seconds by kind of work and the step reached, of each part.
 
-        KeyboardInterrupt stops all parts at one step, commits, and is raised again.
+        KeyboardInterrupt stops all parts at one step, commits, and is raised again. `note` goes into checkpoints.
         """
         ...
 
+    def checkpoint(self, note: Note) -> None:
+        """Makes a checkpoint between runs."""
+        ...
+
     def ask(self, calls: Sequence[Call]) -> list[Any]:
-        """Answers, in the order of the calls."""
+        """Answers, in the order of the calls; raises Moved where these must be made for another plan."""
+        ...
+
+    def changed(self, change: Callable[[], None]) -> None:
+        """Something was changed from outside; `change` would do it again."""
         ...
 
     def close(self) -> None: ...

@@ -7,11 +7,11 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eventsnn.scheduler.errors import LinkLost, PartFailed, PlanError, RecordsLost, WorkerLost
+from eventsnn.scheduler.errors import LinkLost, PartFailed, PlanError, RecordsLost, WorkerLost, WorkersLeft
 
 FOLLOWS = (LinkLost, RecordsLost)
 """What a part raises when another one has failed: seldom the cause."""
-SPEAKS = (*FOLLOWS, PlanError, WorkerLost)
+SPEAKS = (*FOLLOWS, PlanError, WorkerLost, WorkersLeft)
 """Errors whose text already says which part it was."""
 
 

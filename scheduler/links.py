@@ -35,7 +35,7 @@ class Links(Protocol):
     """Seconds of silence after which a peer counts as lost."""
     generation: int
 
-    def exchange(self, step: int, packets: Sequence[Packet]) -> list[memoryview]: ...
+    def exchange(self, step: int, packets: Sequence[Packet], size: int | None = None) -> list[memoryview]: ...
 
     def lost(self, peer: int, step: int, why: str) -> LinkLost: ...
 
@@ -66,10 +66,13 @@ class StreamLinks:
                 _bound(s, deadline)
         self.fds = np.array([s.fileno() for s in self._sockets], np.int32) if plain else None
 
-    def exchange(self, step: int, packets: Sequence[Packet]) -> list[memoryview]:
-        """Sends packets[k] to peers[k] and returns what each of them sent for the same step; LinkLost where that fails."""
+    def exchange(self, step: int, packets: Sequence[Packet], size: int | None = None) -> list[memoryview]:
+        """Sends packets[k] to peers[k] and returns what each of them sent for the same step; LinkLost where that fails.
+
+        `size`: bytes that all of the latter must have, where that is known.
+        """
         try:
-            return swap(self._sockets, self.generation, step, packets, self.deadline)
+            return swap(self._sockets, self.generation, step, packets, self.deadline, size)
         except Stalled as stalled:
             raise self.lost(self.peers[stalled.index], step, stalled.why) from stalled.__cause__
 
@@ -80,8 +83,7 @@ class StreamLinks:
 
     def abort(self) -> None:
         for s in self._sockets:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(s, socket.SHUT_RDWR)  # not SSLSocket.shutdown, which drops the TLS state under a reader
+            shut(s)
 
     def close(self) -> None:
         self.abort()
@@ -103,6 +105,12 @@ def tune(s: socket.socket) -> None:
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
     if s.family in (socket.AF_INET, socket.AF_INET6):
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def shut(s: socket.socket) -> None:
+    """Ends what goes over a socket, and wakes whoever waits for it; any thread may call it."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(s, socket.SHUT_RDWR)  # not SSLSocket.shutdown, which drops the TLS state under a reader
 
 
 def _bound(s: socket.socket, deadline: float) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from eventsnn.scheduler.engine import Columns, Engine, Progress
 from eventsnn.scheduler.errors import Interrupted
 from eventsnn.scheduler.executor import Call, Joined
 from eventsnn.scheduler.failure import cause, named
+from eventsnn.scheduler.keeping import Note
 from eventsnn.scheduler.links import pairs
 from eventsnn.scheduler.plan import Plan
 from eventsnn.scheduler.recording import Recording, Request
@@ -20,7 +22,7 @@ class LocalParts:
     """The in-process executor."""
 
     def __init__(self, spec: NetworkSpec, plan: Plan, request: Request | None) -> None:
-        self._spec, self._plan, self._request = spec, plan, request
+        self._spec, self.plan, self._request = spec, plan, request
         self._engines = [Engine(spec, plan.layout, s.rank, s.threads, plan.epoch, s.backend) for s in plan.shares]
         self._recording: Recording | None = None
         self._failed = False
@@ -31,19 +33,26 @@ class LocalParts:
         links = pairs(len(self._engines))
         for engine, ends in zip(self._engines, links, strict=True):
             engine.links = ends
+        request = self._request
+        if request is not None and request.start is not None:
+            target, start = request.target, request.start
+            self._each(lambda engine: engine.resume(target, start))
         self._each(lambda engine: engine.join(links[engine.rank]))
-        if self._request is not None:
-            self._recording = Recording(self._request, self._spec, columns)
+        if request is not None:
+            self._recording = Recording(request, self._spec, columns)
             self.recorded = self._recording.recorder.store
             for engine in self._engines:
-                engine.sink = self._recording.recorder
+                whole = self._recording if engine.rank == 0 else None
+                engine.record(self._recording.recorder, replace(request, target=self._recording.recorder.store), whole)
 
-    def run(self, until: int, progress: Progress | None) -> list[dict[str, float]]:
+    def run(self, until: int, progress: Progress | None, note: Note) -> list[dict[str, float]]:
         for engine in self._engines:
             engine.stop.clear()
+        if self._recording is not None:
+            self._recording.aim(until)
         reports = Joined(len(self._engines), progress) if progress else None
         interrupted = False
-        futures = {e.rank: e.submit(e.run, until, reports.of(e.rank) if reports else None) for e in self._engines}
+        futures = {e.rank: e.submit(e.run, until, reports.of(e.rank) if reports else None, note) for e in self._engines}
         try:
             concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
         except KeyboardInterrupt:
@@ -60,6 +69,9 @@ class LocalParts:
             raise Interrupted(step)
         return done
 
+    def checkpoint(self, note: Note) -> None:
+        self._each(lambda engine: engine.keep(note))
+
     def ask(self, calls: Sequence[Call]) -> list[Any]:
         futures = []
         for call in calls:
@@ -67,6 +79,9 @@ class LocalParts:
             args = call.args if call.slice is None else (call.slice.population, *call.args)
             futures.append(engine.submit(engine.ask, call.method, args))
         return [future.result() for future in futures]
+
+    def changed(self, change: Callable[[], None]) -> None:
+        pass
 
     def close(self) -> None:
         for engine in self._engines:
@@ -92,7 +107,7 @@ class LocalParts:
             concurrent.futures.wait(futures.values())
             errors = {rank: error for rank, future in futures.items() if (error := future.exception()) is not None}
             rank = cause(errors)
-            raise named(errors[rank], f"part {rank} ({self._plan.shares[rank].names})") from errors[rank]
+            raise named(errors[rank], f"part {rank} ({self.plan.shares[rank].names})") from errors[rank]
         return [futures[rank].result() for rank in sorted(futures)]
 
     def _abort(self) -> None:

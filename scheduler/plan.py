@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from eventsnn.devices import Gpu
 from eventsnn.scheduler.device_memory import device_bytes
@@ -14,6 +15,7 @@ from eventsnn.scheduler.estimate import RATE, Cost, cost
 from eventsnn.scheduler.layout import Owners, named, overlap, tidy
 from eventsnn.scheduler.partition import Partition, balanced
 from eventsnn.scheduler.placement import Place, Placement, in_order, placed
+from eventsnn.scheduler.report import aligned, size
 from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Slice
 
 GB = 1e9
@@ -56,6 +58,10 @@ class Plan:
     def layout(self) -> Layout:
         return tuple(share.slices for share in self.shares)
 
+    @cached_property
+    def owners(self) -> Owners:
+        return Owners(self.layout)
+
     @property
     def bytes(self) -> float:
         """Expected memory of all parts, once they are built."""
@@ -96,22 +102,18 @@ class Plan:
     def __repr__(self) -> str:
         neurons, synapses = (sum(getattr(share.cost, what) for share in self.shares) for what in ("neurons", "synapses"))
         parts = f"{len(self.shares)} part{'' if len(self.shares) == 1 else 's'}"
-        return f"<Plan of {parts}: {neurons:,} neurons, {synapses:,.0f} synapses, {_size(self.bytes)}; print it for the table>"
+        return f"<Plan of {parts}: {neurons:,} neurons, {synapses:,.0f} synapses, {size(self.bytes)}; print it for the table>"
 
     def __str__(self) -> str:
         head = ("part", "place", "threads", "neurons", "synapses", "memory", "slices")
         rows = [head, *(_row(share) for share in self.shares)]
-        widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
-        lines = [
-            "  ".join(word.ljust(w) if k in (1, 6) else word.rjust(w) for k, (word, w) in enumerate(zip(r, widths, strict=True)))
-            for r in rows
-        ]
+        lines = aligned(rows, {1, 6})
         if len(self.shares) > 1:
             lines.append(
                 f"epoch: {self.epoch} steps ({self.epoch * self.dt:g} ms), about {self.traffic:,.0f} spikes cross parts in one "
                 f"at {RATE:g} Hz"
             )
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(lines)
 
 
 def make_plan(
@@ -197,16 +199,12 @@ def _leaving(crosses: Sequence[ProjectionSpec], layout: Layout) -> list[float]:
 
 def _row(share: Share) -> tuple[str, ...]:
     limit = f" of {share.place.memory_limit / GB:.1f} GB" if share.place.memory_limit else ""
-    memory = _size(share.cost.bytes) + limit if share.backend == "cpu" else f"{_size(share.device)} on the GPU"
+    memory = size(share.cost.bytes) + limit if share.backend == "cpu" else f"{size(share.device)} on the GPU"
     counts = (f"{share.cost.neurons:,}", f"{share.cost.synapses:,.0f}", memory)
     place = share.place.address
     if share.backend == "cuda" and isinstance(share.place.gpu, Gpu):
         place += f" ({share.place.gpu.name})"
     return (str(share.rank), place, str(share.threads), *counts, share.names)
-
-
-def _size(count: float) -> str:
-    return f"{count / GB:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
 def _who(shares: Sequence[Share]) -> str:

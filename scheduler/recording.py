@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from eventsnn.scheduler.engine import Columns
+from eventsnn.scheduler.keeping import Pace, Start
 from eventsnn.scheduler.records import RecordReceiver
 from eventsnn.spec import NetworkSpec
+from eventsnn.storage.checkpoints import Checkpoints
+from eventsnn.storage.objects import write_objects
 from eventsnn.storage.recorder import Recorder
 from eventsnn.storage.sentinel import check_sentinel, remove_sentinel, write_sentinel
 from eventsnn.storage.targets import Target, missing_folders, remove_folders, require_free, resolve
 
+NETWORK = "network"
+"""Folder, in the store, of the arrays of the network that its description only names."""
 COMMIT = 300.0
 """Seconds that a commit may take."""
 
@@ -26,6 +35,9 @@ class Request:
     target: Target
     attrs: Mapping[str, Any]
     overwrite: bool
+    pace: Pace
+    start: Start | None = None
+    """Where a stored run goes on; None: a new store."""
     token: str | None = None
     """A sentinel's, which whoever writes the store must find there."""
 
@@ -40,12 +52,23 @@ class Request:
         if self.target is None:
             return
         place = resolve(self.target)
-        require_free(place, self.overwrite)
+        if self.start is None:
+            require_free(place, self.overwrite)
         made = missing_folders(place)
         try:
             remove_sentinel(self.target, write_sentinel(self.target))
         finally:
             remove_folders(made)
+
+    @staticmethod
+    def keep(target: object, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Keeps arrays of the network in the store, by name."""
+        objects = {}
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            objects[f"{NETWORK}/{name}.npy"] = buffer.getvalue()
+        write_objects(resolve(target).store, objects)  # type: ignore[arg-type]
 
     def marked(self) -> Request:
         return replace(self, token=write_sentinel(self.target))
@@ -54,22 +77,32 @@ class Request:
         if self.token is not None:
             remove_sentinel(self.target, self.token)
 
+    def found(self) -> None:
+        """Raises StoreUnusable in a process that does not see the store that the client marked."""
+        if self.token is not None:
+            check_sentinel(self.target, self.token)
+
 
 class Recording:
     """The recorder of a run, and the receivers of the parts that live elsewhere."""
 
     def __init__(self, request: Request, spec: NetworkSpec, columns: Sequence[Columns]) -> None:
         """`columns`: of each part."""
-        if request.token is not None:
-            check_sentinel(request.target, request.token)
-        attrs = {"seed": spec.seed, **request.attrs}
+        attrs = {"seed": spec.seed, "precision": spec.precision, **request.attrs}
+        since = request.start.since if request.start is not None else None
         self.recorder = Recorder(
-            request.target, spec.recordings, attrs, dt=spec.dt, parts=len(columns), overwrite=request.overwrite
+            request.target, spec.recordings, attrs, dt=spec.dt, parts=len(columns), overwrite=request.overwrite, since=since
         )
+        if request.start is not None:
+            Checkpoints(self.recorder.store).sweep(request.start.name)
         self.receivers: list[RecordReceiver] = []
         for rank, owned in enumerate(columns):
             for table, positions in owned.items():
                 self.recorder.layout(rank, table, positions)
+
+    def aim(self, until: int) -> None:
+        """The step that the run which begins now is to reach."""
+        self.recorder.aim(until)
 
     def commit(self, step: int) -> None:
         """Returns when the rows of all parts up to `step` are in the store."""

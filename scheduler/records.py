@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.scheduler.errors import RecordsLost
+from eventsnn.scheduler.exchange import LONGEST, read
+from eventsnn.scheduler.links import shut
 from eventsnn.spec import Columns
 
 Chunks = Mapping[int, npt.NDArray[np.uint64] | Columns]
@@ -31,6 +33,8 @@ MAGIC, END, FAILED = b"snnR", b"snnE", b"snnF"
 EVENTS = -1
 KINDS = {True: ("<u8",), False: ("<f4", "<f8")}
 """dtypes that a table may be given: of events, and of samples."""
+WORDS = 4096
+"""Bytes of a receiver's last words, at most."""
 PATIENCE = 300.0
 """Seconds that the recorder may keep a part waiting."""
 
@@ -46,7 +50,7 @@ class RecordSender:
 
     def __init__(self, sock: socket.socket, patience: float = PATIENCE) -> None:
         sock.settimeout(patience)
-        self._sock = sock
+        self._sock, self._patience = sock, patience
 
     def put(self, part: int, step: int, chunks: Chunks) -> None:
         """Sends the rows of the steps up to `step`; RecordsLost, with the recorder's own words if it left any, else."""
@@ -78,15 +82,16 @@ class RecordSender:
 
     def abort(self) -> None:
         """Wakes a put that waits; any thread may call it."""
-        _shut(self._sock)
+        shut(self._sock)
 
     def _last_words(self) -> str:
         """What the receiver said before it hung up."""
         with contextlib.suppress(OSError):
-            self._sock.settimeout(1.0)
-            magic, size, _ = PUT.unpack(_exactly(self._sock, PUT.size))
-            if magic == FAILED:
-                return _exactly(self._sock, size).decode(errors="replace")
+            until = time.monotonic() + 1.0
+            magic, size, _ = PUT.unpack(read(self._sock, PUT.size, until))
+            if magic == FAILED and 0 <= size <= WORDS:
+                return read(self._sock, size, until).tobytes().decode(errors="replace")
+            self._sock.settimeout(self._patience)
         return ""
 
 
@@ -119,7 +124,7 @@ class RecordReceiver:
         """Waits for the part's last word, then hangs up."""
         if self.failure is None:
             self._thread.join(seconds)
-        _shut(self._sock)
+        shut(self._sock)
         self._thread.join(seconds)
         self._sock.close()
 
@@ -129,7 +134,7 @@ class RecordReceiver:
                 pass
         except Exception as error:  # kept for the run, and told to the part
             self.failure = error
-            text = str(error).encode()[:4096]
+            text = str(error).encode(errors="replace")[:WORDS]
             with contextlib.suppress(OSError):
                 self._sock.settimeout(1.0)
                 self._sock.sendall(PUT.pack(FAILED, len(text), 0) + text)
@@ -151,12 +156,19 @@ class RecordReceiver:
 
     def _frame(self) -> bool:
         try:
-            magic, n, step = PUT.unpack(_exactly(self._sock, PUT.size))
+            magic, n, step = PUT.unpack(read(self._sock, PUT.size))
             if magic == END:
                 return False
             if magic != MAGIC:
                 raise ConnectionError(f"a frame that begins with {magic!r}")
-            chunks = dict(self._chunk() for _ in range(n))
+            if not 0 <= n <= len(self._events) or step < self.step:
+                raise ConnectionError(f"a frame of {n} tables, of {len(self._events)} that there are, for step {step}")
+            chunks: dict[int, npt.NDArray[np.uint64] | Columns] = {}
+            for _ in range(n):
+                table, chunk = self._chunk()
+                if table in chunks:
+                    raise ConnectionError(f"a frame with rows for table {table} twice")
+                chunks[table] = chunk
         except OSError as error:
             raise RecordsLost(f"the rows of part {self.part} stopped after step {self.step}: {error}") from error
         self._sink.put(self.part, step, chunks)
@@ -166,36 +178,19 @@ class RecordReceiver:
         return True
 
     def _chunk(self) -> tuple[int, npt.NDArray[np.uint64] | Columns]:
-        table, kind, first, rows, columns = CHUNK.unpack(_exactly(self._sock, CHUNK.size))
-        dtype = kind.rstrip(b"\0").decode()
+        table, kind, first, rows, columns = CHUNK.unpack(read(self._sock, CHUNK.size))
+        dtype = kind.rstrip(b"\0").decode(errors="replace")
         if not 0 <= table < len(self._events) or dtype not in KINDS[self._events[table]]:
             raise ConnectionError(f"rows of type {dtype!r} for table {table}")
-        values = np.empty((rows, columns), np.dtype(dtype))
-        if values.nbytes:
-            _fill(self._sock, values.reshape(-1).view(np.uint8).data)
-        return table, values[:, 0] if first == EVENTS else Columns(first, values)
-
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    got = bytearray(size)
-    _fill(sock, memoryview(got))
-    return bytes(got)
-
-
-def _fill(sock: socket.socket, into: memoryview) -> None:
-    while into:
-        n = sock.recv_into(into)
-        if n == 0:
-            raise ConnectionResetError("the connection was closed")
-        into = into[n:]
+        size = rows * columns * np.dtype(dtype).itemsize
+        shaped = columns == 1 and first == EVENTS if self._events[table] else columns >= 0 and first >= 0
+        if rows < 0 or not shaped or max(rows, columns, size) > LONGEST:
+            raise ConnectionError(f"{rows} rows of {columns} columns from sample {first} on for table {table}")
+        values = np.frombuffer(read(self._sock, size), dtype).reshape(rows, columns)
+        return table, values[:, 0] if self._events[table] else Columns(first, values)
 
 
 def _readable(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _shut(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket.shutdown, which drops the TLS state under a reader

@@ -10,11 +10,13 @@ from typing import Any, Protocol
 
 from distributed import Client, Future
 
-from eventsnn.scheduler.errors import ClusterLost, PartFailed, Unreachable, WorkerLost
+from eventsnn.scheduler.errors import ClusterLost, LinkLost, PartFailed, RecordsLost, Unreachable, WorkerLost
 from eventsnn.scheduler.failure import FOLLOWS, Failure, cause, named
 
 POLL = 0.25
 """Seconds."""
+LEAVING = 8.0
+"""Seconds that the others may take to end when one part is lost; they take milliseconds, or what a last checkpoint takes."""
 GRACE = 3.0
 """Seconds that the cause of a broken link may take to show."""
 PATIENCE = 10.0
@@ -41,11 +43,16 @@ class Watch:
         self.client, self._addresses, self._held = client, addresses, held
         self._checked = 0.0
         self._gone = False
+        self.silent: set[str] = set()
+        """Workers that are there, as the scheduler knows, and do not answer."""
 
-    def answers(self, calls: Mapping[int, Pending], when: str, whose: Mapping[int, Whose] | None = None) -> dict[int, Any]:
+    def answers(
+        self, calls: Mapping[int, Pending], when: str, whose: Mapping[int, Whose] | None = None, together: bool = False
+    ) -> dict[int, Any]:
         """What the calls return, or the one error that was the cause of their failure.
 
         `when`, such as "during the run", and `whose`, by call, are for its text; without `whose` they are calls of the parts.
+        `together`: when one part is lost, the others end by themselves, and are waited for.
         """
         waiting, answers, errors = dict(calls), {}, {}
         until = float("inf")
@@ -64,16 +71,38 @@ class Watch:
             if own or time.monotonic() > until:
                 break
             if waiting or errors:
-                self.check(when)
+                try:
+                    self.check(when)
+                except WorkerLost:
+                    if together:
+                        self._wait_for_others(waiting, errors)
+                    raise
             if errors and not waiting:
                 self._wait_for_cause(until, when)
         if errors:
+            if together:
+                self._wait_for_others(waiting, errors)
             first = cause(errors)
             rank, who = whose[first] if whose else (first, self.part(first))
             if isinstance(errors[first], Unreachable) and _lost(errors[first].__cause__):
                 raise WorkerLost(self._addresses[rank], self._held[rank], when) from errors[first]
-            raise named(errors[first], who) from errors[first]
+            error = errors[first]
+            if isinstance(error, LinkLost):
+                raise WorkerLost(self._addresses[error.peer], self._held[error.peer], when, str(error)) from error
+            if isinstance(error, RecordsLost):
+                raise WorkerLost(self._addresses[rank], self._held[rank], when, str(error)) from error
+            raise named(error, who) from error
         return answers
+
+    def _wait_for_others(self, waiting: Mapping[int, Pending], errors: Mapping[int, BaseException]) -> None:
+        """Until the parts whose workers live have answered too: one that was told to leave makes a checkpoint with them."""
+        until = time.monotonic() + LEAVING
+        silent = {error.peer for error in errors.values() if isinstance(error, LinkLost)}
+        while time.monotonic() < until:
+            alive = set(self.reachable()) - silent
+            if all(call.done() for rank, call in waiting.items() if rank in alive):
+                return
+            time.sleep(0.05)
 
     def part(self, rank: int) -> str:
         return f"part {rank} ({self._held[rank]}) on {self._addresses[rank]}"
@@ -123,7 +152,7 @@ class Watch:
             alive = self._alive("")
         except ClusterLost:
             return []
-        return [rank for rank, address in enumerate(self._addresses) if address in alive]
+        return [rank for rank, address in enumerate(self._addresses) if address in alive and address not in self.silent]
 
     def _alive(self, when: str) -> Collection[str]:
         status = self.client.status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import dask
 from distributed import Client
@@ -24,29 +25,34 @@ def check_client(client: object) -> None:
         raise ParameterError(f"client is {client.status}; give one that is connected to its scheduler")
 
 
-def cluster_places(client: Client, parts: int | None, backend: str = "cpu") -> list[Place]:
+def running(client: Client) -> dict[str, Any]:
+    """What the scheduler knows of each worker that runs, by address."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: info for address, info in workers.items() if info["status"] == "running"}
+
+
+def cluster_places(client: Client, parts: int | None, backend: str = "cpu", without: frozenset[str] = frozenset()) -> list[Place]:
     """The workers, sorted by address; waits for `parts` of them, or for one, as long as `eventsnn.workers-timeout` allows.
 
-    Where `backend` is not "cpu", each is asked for its GPU.
+    `without`: addresses to leave out. Where `backend` is not "cpu", each is asked for its GPU.
     """
     timeout = float(dask.config.get("eventsnn.workers-timeout", 30.0))
     until = time.monotonic() + timeout
     wanted = parts or 1
     while True:
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-        running = {address: info for address, info in workers.items() if info["status"] == "running"}
-        if len(running) >= wanted:
+        found = {address: info for address, info in running(client).items() if address not in without}
+        if len(found) >= wanted:
             break
         if time.monotonic() > until:
             raise PlanError(
-                f"the cluster at {client.scheduler_info(n_workers=0)['address']} has {len(running)} workers after {timeout:g} s, "
+                f"the cluster at {client.scheduler_info(n_workers=0)['address']} has {len(found)} workers after {timeout:g} s, "
                 f"{'at least ' if parts is None else ''}{wanted} needed; start workers, or ask for fewer parts"
             )
         time.sleep(0.05)
-    gpus = {} if backend == "cpu" else _gpus(client, list(running), max(1.0, until - time.monotonic()))
+    gpus = {} if backend == "cpu" else _gpus(client, list(found), max(1.0, until - time.monotonic()))
     return [
         Place(address, info["host"], int(info["nthreads"]), int(info["memory_limit"] or 0), gpus.get(address, "not looked for"))
-        for address, info in sorted(running.items())
+        for address, info in sorted(found.items())
     ]
 
 

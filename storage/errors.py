@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 from eventsnn.errors import EventsnnError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StoreExists(EventsnnError, ValueError):
@@ -19,3 +23,16 @@ class StoreUnusable(EventsnnError, ValueError):
 
 class StoreError(EventsnnError, RuntimeError):
     """Recording stopped: the store could not be written, or the rows that arrived were not what was announced."""
+
+
+class StoreTaken(StoreError):
+    """Another process writes the store now, or has removed it."""
+
+
+def advice(failure: BaseException) -> str:
+    """What to do about a write that failed."""
+    if isinstance(failure, OSError) and failure.errno in _FULL:
+        return "Free space, or give a store= elsewhere"
+    if isinstance(failure, OSError):
+        return "Make the store writable, or give a store= elsewhere"
+    return "The cause is attached to this exception"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from eventsnn.spec import Columns, RecordingSpec
 from eventsnn.storage.clock import times
-from eventsnn.storage.errors import StoreError, StoreUnusable
-from eventsnn.storage.targets import Target, prepare, resolve
+from eventsnn.storage.errors import StoreError, StoreUnusable, advice
+from eventsnn.storage.targets import Target, resolve
 from eventsnn.storage.writer import StoreWriter
 
 Chunks = Mapping[int, npt.NDArray[np.uint64] | Columns]
@@ -28,7 +28,14 @@ _GRACE = 1.0
 _SHARE = 10
 """A commit by the clock waits this many times the duration of the last, so that committing takes 10 % of a core at most."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+@dataclass(frozen=True)
+class Since:
+    """A moment that a store has been at, to which it goes back."""
+
+    step: int
+    rows: Mapping[str, int]
+    """Of every array that grows, by path; 0 for those that are not named."""
 
 
 class Recorder:
@@ -62,32 +69,40 @@ class Recorder:
         flush_seconds: float = 1.0,
         queue_bytes: int = 256 << 20,
         patience: float = 300.0,
+        since: Since | None = None,
     ) -> None:
-        """Make the store and start the writer.
+        """Make the store, or take one up again, and start the writer.
 
         `attrs` go into the store's root as they are (JSON), such as seed and network. `flush_seconds`: wall clock between
         commits. `queue_bytes`: rows held in memory before put() waits. `patience`: seconds after which a writer that does not
-        get on is given up.
+        get on is given up. `since`: the store is there, goes back to that moment, and grows on from it; `overwrite` is of no
+        account then.
 
-        Raises StoreExists, or StoreUnusable where the target cannot be written.
+        Whoever opens a store last is the one to write it: a recorder that has it still fails at its next write.
+
+        Raises StoreExists, StoreMissing with `since`, or StoreUnusable where the target cannot be written or resumed.
         """
         place = resolve(target, storage_options)
-        self._writer = StoreWriter(place.store, tables, attrs, dt=dt, parts=parts)
-        prepare(place, overwrite)
+        self._writer = StoreWriter(place, tables, attrs, dt=dt, parts=parts)
         self.store = place.store
         self.waited = 0.0
         """Seconds that parts were held back by a full queue."""
         self._name, self._dt = place.name, dt
         self._flush_seconds, self._limit, self._patience = flush_seconds, queue_bytes, patience
         try:
-            self._writer.create()
+            if since is None:
+                self._writer.create(overwrite)
+            else:
+                self._writer.resume(since.step, since.rows)
         except OSError as error:
-            raise StoreUnusable(f"store {place.name} cannot be written: {error}. {_advice(error)}") from error
+            raise StoreUnusable(f"store {place.name} cannot be written: {error}. {advice(error)}") from error
+        start = 0 if since is None else since.step
         self._changed = threading.Condition()
         self._incoming: list[tuple[int, Chunks]] = []
         self._queued = self._waiting = 0
-        self._done = [0] * parts
-        self._wanted = self._advanced = self._committed = 0
+        self._done = [start] * parts
+        self._wanted = self._advanced = self._committed = start
+        self._stale = False
         self._closing: bool | None = None
         self._failure: BaseException | None = None
         self._due = time.monotonic() + flush_seconds
@@ -142,6 +157,19 @@ class Recorder:
                 why = f"parts {behind} have not reported step {step}" if behind else "the writer has not got so far"
                 raise StoreError(f"nothing was committed for {timeout:g} s to {self._name}: {why}")
 
+    def aim(self, step: int) -> None:
+        """The present run is to go to `step`: the store's attributes say so from the next commit on, a second later at most."""
+        self._writer.aim(step)
+        self._stale = True
+
+    def rows(self) -> dict[str, int]:
+        """Rows of all arrays at the last commit, for a checkpoint, and so for Since.
+
+        Of recordings with `keep`, the rows that were valid then stay until this was called three times more.
+        """
+        self._writer.mark()
+        return self._writer.rows
+
     def close(self, finalise: bool = True) -> None:
         """Commit what all parts have reported, and end; finalise=False keeps to the last commit and never raises."""
         with self._changed:
@@ -176,8 +204,8 @@ class Recorder:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            advice = _advice(self._failure)
-            raise StoreError(f"recording to {self._name} failed: {self._failure}. {advice}; {self._kept()}") from self._failure
+            cause = self._failure
+            raise StoreError(f"recording to {self._name} failed: {cause}. {advice(cause)}; {self._kept()}") from cause
 
     def _require_open(self) -> None:
         self._raise_failure()
@@ -215,7 +243,8 @@ class Recorder:
         if step > self._advanced or batch:
             self._merge(batch, step, taken)
         start = time.monotonic()
-        if step > self._committed and (asked or start >= self._due):
+        if (step > self._committed or self._stale) and (asked or start >= self._due):
+            self._stale = False
             self._writer.commit(step)
             end = time.monotonic()
             self._due = end + max(self._flush_seconds, _SHARE * (end - start))
@@ -237,11 +266,3 @@ class Recorder:
     def _pressing(self) -> bool:
         asked = self._committed < self._wanted <= min(self._done)
         return asked or self._closing is not None or self._queued > self._limit // 8
-
-
-def _advice(failure: BaseException) -> str:
-    if isinstance(failure, OSError) and failure.errno in _FULL:
-        return "Free space, or give a store= elsewhere"
-    if isinstance(failure, OSError):
-        return "Make the store writable, or give a store= elsewhere"
-    return "The cause is attached to this exception"

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.spec import RecordingSpec
-from eventsnn.storage.arrays import GrowingArray, Objects
-from eventsnn.storage.clock import BLOCK_MS, block_ends, blocks_until
+from eventsnn.storage.arrays import GrowingArray, Objects, Read
+from eventsnn.storage.clock import BLOCK_MS, block_ends, blocks_until, times
+from eventsnn.storage.window import Window
 
 _TICK_SHIFT = np.uint64(32)
 _NEURON_MASK = np.uint64(0xFFFFFFFF)
@@ -20,20 +21,26 @@ class SpikeTable:
 
     def __init__(self, spec: RecordingSpec, dt: float, parts: int) -> None:
         self._path, self._dt, self._parts = spec.path, dt, parts
-        chunk = _event_chunk(len(spec.subset))
+        self._chunk = chunk = _event_chunk(len(spec.subset))
+        bounded = spec.keep > 0
         tick = {"long_name": "step of the spike; its time is tick * dt", "dt": dt, "dt_units": "ms", "coordinates": "neuron"}
         neuron = {"long_name": "index of the neuron in its population"}
         stop = {"long_name": "number of events up to the end of the block", "coordinates": "end_ms"}
         end = {"long_name": "end of the block", "units": "ms"}
-        self._tick = GrowingArray(f"{spec.path}/tick", ("event",), "int64", chunk=chunk, attrs=tick)
-        self._neuron = GrowingArray(f"{spec.path}/neuron", ("event",), "int32", chunk=chunk, attrs=neuron)
-        self._stop = GrowingArray(f"{spec.path}/index/stop", ("block",), "int64", chunk=4096, attrs=stop)
-        self._end = GrowingArray(f"{spec.path}/index/end_ms", ("block",), "float64", chunk=4096, attrs=end)
+        self._tick = GrowingArray(f"{spec.path}/tick", ("event",), "int64", chunk=chunk, attrs=tick, bounded=bounded)
+        self._neuron = GrowingArray(f"{spec.path}/neuron", ("event",), "int32", chunk=chunk, attrs=neuron, bounded=bounded)
+        self._stop = GrowingArray(f"{spec.path}/index/stop", ("block",), "int64", chunk=4096, attrs=stop, bounded=bounded)
+        self._end = GrowingArray(f"{spec.path}/index/end_ms", ("block",), "float64", chunk=4096, attrs=end, bounded=bounded)
         self.arrays: tuple[GrowingArray, ...] = (self._tick, self._neuron, self._stop, self._end)
+        self.growing: tuple[GrowingArray, ...] = self.arrays
         self.groups: dict[str, dict[str, Any]] = {
             spec.path: {"recording": "spikes", "neurons": len(spec.subset)},
             f"{spec.path}/index": {"block_ms": BLOCK_MS},
         }
+        self._keep = spec.keep
+        self._window = Window(spec.keep)
+        if spec.keep:
+            self.groups[spec.path]["keep_ms"] = float(times(np.array([spec.keep]), dt)[0])
         self._pending: list[npt.NDArray[np.uint64]] = []
 
     @property
@@ -45,6 +52,35 @@ class SpikeTable:
 
     def create(self, out: Objects) -> None:
         pass
+
+    def rewind(self, step: int, read: Read) -> None:
+        rows = self._tick.rows
+        if self._neuron.rows != rows or not self._stop.rows == self._end.rows == blocks_until(step, self._dt):
+            raise ValueError(f"{self._end.rows} blocks of {BLOCK_MS} ms are not those of {step} steps")
+        if self._keep:
+            self._rewind_window(step, read)
+
+    def _rewind_window(self, step: int, read: Read) -> None:
+        """Read the ticks of the window, the last chunk first."""
+        start, first = max(step - self._keep, 0), max(self._tick.first, self._neuron.first)
+        found, row = [np.empty(0, np.int64)], self._tick.rows
+        while row > first and (len(found[-1]) == 0 or found[-1][0] > start):
+            below = max((row - 1) // self._chunk * self._chunk, first)
+            found.append(self._tick.chunk((row - 1) // self._chunk, read)[:, 0][below % self._chunk :][: row - below])
+            row = below
+        ticks = np.concatenate(found[::-1])
+        ticks = ticks[np.searchsorted(ticks, start, side="right") :]
+        self._window.restart(start, self._tick.rows - len(ticks))
+        self._window.extend(step, ticks)
+
+    def expire(self, step: int) -> None:
+        if self._keep:
+            block = max(blocks_until(max(step - self._keep, 0), self._dt), self._stop.first, self._end.first)
+            event = self._window.first()
+            self._tick.first = self._neuron.first = event
+            self._stop.first = self._end.first = block
+            self.groups[self._path]["first_row"] = event
+            self.groups[f"{self._path}/index"].update(first_row=block, first_event=event)
 
     def check(self, part: int, chunk: Any, since: int, step: int) -> None:
         if not isinstance(chunk, np.ndarray) or chunk.dtype != np.uint64 or chunk.ndim != 1:
@@ -61,7 +97,7 @@ class SpikeTable:
     def advance(self, step: int, out: Objects) -> None:
         base, written = self._tick.rows, self._end.rows
         blocks = blocks_until(step, self._dt)
-        if not self._pending and blocks == written:
+        if not self._pending and blocks == written and not self._keep:
             return
         events = self._take(step)
         ends = block_ends(written, blocks, self._dt)
@@ -69,7 +105,10 @@ class SpikeTable:
             bounds = (ends.astype(np.uint64) + np.uint64(1)) << _TICK_SHIFT
             self._stop.append(base + np.searchsorted(events, bounds), out)
             self._end.append(np.arange(written + 1, blocks + 1) * float(BLOCK_MS), out)
-        self._tick.append((events >> _TICK_SHIFT).astype(np.int64), out)
+        ticks = (events >> _TICK_SHIFT).astype(np.int64)
+        if self._keep:
+            self._window.extend(step, ticks)
+        self._tick.append(ticks, out)
         self._neuron.append((events & _NEURON_MASK).astype(np.int32), out)
 
     def _take(self, step: int) -> npt.NDArray[np.uint64]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.spec import Columns, RecordingSpec
-from eventsnn.storage.arrays import GrowingArray, Objects
+from eventsnn.storage.arrays import GrowingArray, Objects, Read
 from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreError
 
@@ -24,7 +24,7 @@ class StateTable:
         time = {"long_name": "time", "units": "ms"}
         neuron = {"long_name": "index of the neuron in its population"}
         values = {"long_name": spec.what, "units": spec.unit}
-        self._time = GrowingArray(f"{spec.path}/time", ("time",), "float64", chunk=4096, attrs=time)
+        self._time = GrowingArray(f"{spec.path}/time", ("time",), "float64", chunk=4096, attrs=time, bounded=spec.keep > 0)
         self._neuron = GrowingArray(f"{spec.path}/neuron", ("neuron",), "int32", chunk=max(self._width, 1), attrs=neuron)
         self._values = GrowingArray(
             f"{spec.path}/{spec.what}",
@@ -34,12 +34,13 @@ class StateTable:
             width=self._width,
             chunk_width=columns,
             attrs=values,
+            bounded=spec.keep > 0,
         )
         self.arrays: tuple[GrowingArray, ...] = (self._time, self._neuron, self._values)
-        every_ms = float(times(np.array([spec.every]), dt)[0])
-        self.groups: dict[str, dict[str, Any]] = {
-            spec.path: {"recording": spec.what, "neurons": self._width, "every_ms": every_ms}
-        }
+        self.growing: tuple[GrowingArray, ...] = (self._time, self._values)
+        every_ms, keep_ms = times(np.array([spec.every, spec.keep]), dt).tolist()
+        group = {"recording": spec.what, "neurons": self._width, "every_ms": every_ms}
+        self.groups: dict[str, dict[str, Any]] = {spec.path: {**group, "keep_ms": keep_ms} if spec.keep else group}
         self._pending: list[tuple[int, Columns]] = []
 
     @property
@@ -56,6 +57,16 @@ class StateTable:
     def create(self, out: Objects) -> None:
         self._neuron.append(self._spec.subset.array().astype(np.int32), out)
         self._neuron.flush(out)
+
+    def rewind(self, step: int, read: Read) -> None:
+        if not self._time.rows == self._values.rows == step // self._spec.every:
+            raise ValueError(f"{self._values.rows} samples, one every {self._spec.every} steps, are not those of {step} steps")
+
+    def expire(self, step: int) -> None:
+        if self._spec.keep:
+            first = max(step - self._spec.keep, 0) // self._spec.every
+            first = max(first, self._time.first, self._values.first)
+            self._time.first = self._values.first = self.groups[self._spec.path]["first_row"] = first
 
     def check(self, part: int, chunk: Any, since: int, step: int) -> None:
         path, every = self._spec.path, self._spec.every

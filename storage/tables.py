@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.spec import RecordingSpec
-from eventsnn.storage.arrays import GrowingArray, Objects
+from eventsnn.storage.arrays import GrowingArray, Objects, Read
 from eventsnn.storage.spikes import SpikeTable
 from eventsnn.storage.states import StateTable
 
@@ -18,6 +18,8 @@ class Table(Protocol):
     """One recording. Rows wait in it until every part has reported their step."""
 
     arrays: tuple[GrowingArray, ...]
+    growing: tuple[GrowingArray, ...]
+    """Those that gain rows while the run goes on; the others are coordinates."""
     groups: dict[str, dict[str, Any]]
     """Path -> attributes of the groups that the arrays lie in."""
 
@@ -32,6 +34,17 @@ class Table(Protocol):
 
     def create(self, out: Objects) -> None:
         """Write what is known before the run, such as coordinates."""
+        ...
+
+    def rewind(self, step: int, read: Read) -> None:
+        """The growing arrays were taken up as they were after `step`: go on from there.
+
+        Raises ValueError where their rows are not those of that step.
+        """
+        ...
+
+    def expire(self, step: int) -> None:
+        """Say from which row on the arrays are valid after `step`, to which advance() was called: in them and in the groups."""
         ...
 
     def check(self, part: int, chunk: Any, since: int, step: int) -> None:

@@ -20,7 +20,10 @@ from eventsnn.storage.objects import delete_objects, list_objects, list_top, rea
 Target = str | os.PathLike[str] | Store | None
 
 ROOT = "zarr.json"
-SENTINEL = ".eventsnn-sentinel-"
+_MARK = ".eventsnn-"
+SENTINEL = _MARK + "sentinel-"
+OWNER = _MARK + "owner"
+CHECKPOINTS = "checkpoints"
 EMPTY_ROOT = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'
 _ZARR_ROOTS = (ROOT, ".zgroup", ".zarray")
 
@@ -87,15 +90,6 @@ def require_free(place: Place, overwrite: bool) -> None:
         raise StoreExists(f"store {place.name} exists; give another path, or overwrite=True to replace it")
 
 
-def prepare(place: Place, overwrite: bool) -> None:
-    """Make a free place an empty Zarr group; raises as require_free, and StoreUnusable where it cannot be written."""
-    try:
-        require_free(place, overwrite)
-        _remove(place, _content(place))
-    except OSError as error:
-        raise StoreUnusable(f"store {place.name} cannot be written: {error}. Give a store= that you may write to") from error
-
-
 def missing_folders(place: Place) -> list[Path]:
     """The folders that the first write to a place would make, the innermost first."""
     folder, found = place.folder, []
@@ -121,16 +115,17 @@ def exists(place: Place) -> bool:
 
 def _content(place: Place) -> list[str]:
     try:
-        return [name for name in list_top(place.store) if not name.startswith(SENTINEL)]
+        return [name for name in list_top(place.store) if not name.startswith(_MARK)]
     except OSError as error:
         raise StoreUnusable(f"store {place.name} cannot be read: {error}. Give a store= that you may write to") from error
 
 
-def _remove(place: Place, content: list[str]) -> None:
-    """Leave an empty group. That is written first: a reader, or a kill half way, finds no wrong data."""
+def clear(place: Place) -> None:
+    """Leave an empty Zarr group. That is written first: a reader, or a kill half way, finds no wrong data."""
+    content = _content(place)
     write_objects(place.store, {ROOT: EMPTY_ROOT})
     if place.folder is None:
-        delete_objects(place.store, [key for key in list_objects(place.store) if key != ROOT and not key.startswith(SENTINEL)])
+        delete_objects(place.store, [key for key in list_objects(place.store) if key != ROOT and not key.startswith(_MARK)])
         return
     for name in content:
         entry = place.folder / name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,6 +219,21 @@ def test_handles() -> None:
     expected = result(mixed(), STATES, pieces, backend="cpu", threads=1)
     assert_same(result(mixed(), STATES, pieces, backend="cuda"), expected)
     assert_same(result(mixed(), STATES, pieces, backend="cuda", parts=2), expected)
+
+
+@pytest.mark.parametrize(("before", "after"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_checkpoint_of_the_other_backend(tmp_path: Path, before: str, after: str) -> None:
+    expected = result(mixed(), STATES, (2.0, changes, 2.0), backend="cpu", threads=1)
+    store = tmp_path / "run.zarr"
+    with snn.Simulation(mixed(), store=store, backend=before, threads=1) as sim:
+        sim.run(2.0)
+        changes(sim)
+        sim.run(0.7)
+        sim.checkpoint()
+    with snn.resume(store, backend=after, parts=2) as sim:
+        sim.run(1.3)
+        states = {f"{p}/{s}": sim[p].get(s) for p, s in STATES}
+    assert_same((snn.open(store).load(), states), expected)
 
 
 def test_a_source_that_falls_silent_leaves_room_for_given_spikes() -> None:

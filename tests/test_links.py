@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +26,13 @@ from eventsnn.scheduler.links import StreamLinks, pairs
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     """Contexts as a Dask cluster makes them from one certificate for everybody."""
+    return contexts(tmp_path_factory.mktemp("tls"))
+
+
+def contexts(folder: Path) -> Tls:
     from distributed.security import Security
 
-    cert, key = certificate(tmp_path_factory.mktemp("tls"))
+    cert, key = certificate(folder)
     security = Security(tls_ca_file=str(cert), tls_worker_cert=str(cert), tls_worker_key=str(key), require_encryption=True)
     return Tls(
         dial=security.get_connection_args("worker")["ssl_context"], listen=security.get_listen_args("worker")["ssl_context"]
@@ -170,6 +176,70 @@ def test_a_wrong_secret_or_generation_is_refused_and_the_door_stays_open() -> No
     friend.dial(0, door.address, RECORDS, until).close()
     door.wait((1, RECORDS), until).close()
     door.close(), friend.close()
+
+
+def without_checks(context: ssl.SSLContext) -> ssl.SSLContext:
+    """A caller that would talk to anybody."""
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def of_another_authority(folder: Path) -> ssl.SSLContext:
+    context = without_checks(ssl.create_default_context())
+    context.load_cert_chain(*certificate(folder))
+    return context
+
+
+@pytest.mark.parametrize("stranger", ["no certificate", "another authority", "plain", "garbage"])
+def test_a_tls_door_says_nothing_to_strangers_and_lets_friends_in(tls: Tls, tmp_path: Path, stranger: str) -> None:
+    """Strangers know the secret, even: without the certificate they do not come as far as to be asked for it."""
+    key = Key.fresh(3)
+    door, friend = (Door("127.0.0.1", rank, key, tls) for rank in (0, 1))
+    until = time.monotonic() + 20
+    if stranger in ("plain", "garbage"):
+        with socket.create_connection((door.address.host, door.address.port), 10) as sock:
+            sock.sendall(bytes(CALL.size) if stranger == "plain" else b"\x16\x03\x01\x00\x05hello" + bytes(500))
+            with suppress(ConnectionResetError):
+                assert not sock.makefile("rb").read(HELLO.size).startswith(MAGIC)
+    else:
+        made = without_checks(ssl.create_default_context()) if stranger == "no certificate" else of_another_authority(tmp_path)
+        caller = Door("127.0.0.1", 2, key, Tls(made, tls.listen))
+        with pytest.raises(OSError, match=r"part 2 could not join part 0 at 127.0.0.1:\d+: .*(CERTIFICATE_REQUIRED|UNKNOWN_CA)"):
+            caller.dial(0, door.address, RECORDS, until)
+        caller.close()
+    friend.dial(0, door.address, RECORDS, until).close()
+    door.wait((1, RECORDS), until).close()
+    assert door._inside == {}
+    door.close(), friend.close()
+
+
+def test_a_caller_refuses_a_tls_door_of_another_authority(tls: Tls, tmp_path: Path) -> None:
+    key = Key.fresh(3)
+    impostor, caller = Door("127.0.0.1", 0, key, contexts(tmp_path)), Door("127.0.0.1", 1, key, tls)
+    with pytest.raises(ssl.SSLCertVerificationError, match="part 1 could not join part 0"):
+        caller.dial(0, impostor.address, RECORDS, time.monotonic() + 10)
+    impostor.close(), caller.close()
+
+
+def test_a_caller_with_tls_refuses_a_door_without(tls: Tls) -> None:
+    """Nothing falls back to plain sockets."""
+    key = Key.fresh(3)
+    door, caller = Door("127.0.0.1", 0, key, unix=False), Door("127.0.0.1", 1, key, tls)
+    with pytest.raises(ssl.SSLError, match="part 1 could not join part 0"):
+        caller.dial(0, door.address, RECORDS, time.monotonic() + 10)
+    door.close(), caller.close()
+
+
+def test_the_secret_and_the_generation_count_within_tls_too(tls: Tls) -> None:
+    key = Key.fresh(1)
+    door = Door("127.0.0.1", 0, key, tls)
+    for wrong in (Key.fresh(1), Key(key.secret, 2)):
+        stranger = Door("127.0.0.1", 1, wrong, tls)
+        with pytest.raises(ConnectionRefusedError, match="another run, or to another generation"):
+            stranger.dial(0, door.address, RECORDS, time.monotonic() + 10)
+        stranger.close()
+    door.close()
 
 
 def test_strangers_and_silent_callers_delay_nobody() -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 
 import numpy as np
 import pytest
 
-import eventsnn as snn
 from eventsnn import spec
-from eventsnn.canonical import canonical
 from eventsnn.errors import ParameterError
 from eventsnn.lower import lower
 from eventsnn.models import (
     AllToAll,
     FixedIndegree,
-    IafPscDelta,
     IafPscExp,
     Parrot,
     Poisson,
@@ -173,45 +169,3 @@ def test_a_network_without_populations_cannot_be_lowered() -> None:
 def test_precision_names_the_nearest_valid_word() -> None:
     with pytest.raises(ValueError, match=r"no precision 'float63'; did you mean 'float64'\?"):
         lower(brunel_like(), "float63")
-
-
-# ---- canonical description
-
-
-def described(weight: object = 1.0, n: int = 3, **values: object) -> str:
-    net = Network(seed=1, dt=0.1)
-    cells = net.population("cells", n, IafPscDelta(), **values)
-    net.connect(cells[::2] >> cells, AllToAll(), Static(weight=weight, delay=1.0))
-    net.stimulate(cells, PoissonInput(rate=1.0, weight=1.0))
-    net.record(cells, "spikes")
-    return json.dumps(canonical(net), allow_nan=False)
-
-
-def test_equal_networks_have_equal_descriptions() -> None:
-    assert described() == described()
-    assert described(V_m=[1.0, 2.0, 3.0]) == described(V_m=np.array([1.0, 2.0, 3.0]))
-
-
-@pytest.mark.parametrize(
-    "other", [{"weight": 2.0}, {"n": 4}, {"V_m": -65.0}, {"V_m": snn.Uniform(0.0, 1.0)}, {"weight": snn.Normal(1.0, 0.1)}]
-)
-def test_what_differs_shows(other: dict[str, object]) -> None:
-    assert described(**other) != described()  # type: ignore[arg-type]
-
-
-def test_the_description_holds_the_equations_as_text() -> None:
-    model = json.loads(described())["populations"][0]["model"]
-    assert "dV_m/dt" in model["declaration"]["equations"]
-    assert model["values"]["tau_m"] == 10.0
-
-
-def test_twice_one_draw_is_not_the_sum_of_two() -> None:
-    x = snn.Uniform(0.0, 1.0)
-    assert described(V_m=x + x) != described(V_m=snn.Uniform(0.0, 1.0) + snn.Uniform(0.0, 1.0))
-
-
-def test_long_arrays_are_described_by_their_hash() -> None:
-    values = np.linspace(-70.0, -60.0, 1001)
-    held = json.loads(described(n=1001, V_m=values))["populations"][0]["values"]["V_m"]
-    assert held == {"shape": [1001], "sha256": hashlib.sha256(values.astype("<f8").tobytes()).hexdigest()}
-    assert len(json.loads(described(n=1000, V_m=values[:1000]))["populations"][0]["values"]["V_m"]) == 1000

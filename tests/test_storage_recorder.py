@@ -101,6 +101,7 @@ def test_contents_depend_neither_on_parts_nor_on_order_nor_on_flushes(parts):
     assert few["time"].values.tolist() == [round(k * 3 * DT, 10) for k in range(1, steps // 3 + 1)]
 
     other = open_run(record(words, steps, parts=3, seed=99, flush_seconds=1000.0)).load()
+    assert [tree.attrs.pop("run")["state"] for tree in (run, other)] == ["ended", "ended"]  # at another time of day
     assert run.identical(other)
 
 

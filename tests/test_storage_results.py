@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import uuid
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -11,8 +14,11 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore
 
 from eventsnn.spec import RecordingSpec, Subset
+from eventsnn.storage import summary as summary_module
+from eventsnn.storage.checkpoints import Checkpoints
 from eventsnn.storage.errors import StoreExists, StoreMissing, StoreUnusable
-from eventsnn.storage.recorder import Recorder
+from eventsnn.storage.objects import read_object, write_objects
+from eventsnn.storage.recorder import Recorder, Since
 from eventsnn.storage.results import open_run
 from eventsnn.storage.sentinel import check_sentinel, remove_sentinel, write_sentinel
 from eventsnn.storage.states import Columns
@@ -35,8 +41,15 @@ def write(target, spikes=((3, 1), (4, 0)), **options):
     return recorder
 
 
+def contents(source):
+    """All of a run but the time of day at which it ended."""
+    tree = open_run(source).load()
+    tree.attrs["run"].pop("updated")
+    return tree
+
+
 def test_every_kind_of_store_holds_the_same(tmp_path):
-    expected = open_run(write(None)).load()
+    expected = contents(write(None))
     url = f"memory://{uuid.uuid4().hex}/run.zarr"
     kept = MemoryStore()
     for target in (
@@ -48,7 +61,7 @@ def test_every_kind_of_store_holds_the_same(tmp_path):
         kept,
     ):
         write(target)
-        assert open_run(target).load().identical(expected), target
+        assert contents(target).identical(expected), target
     assert sorted(os.listdir(tmp_path)) == ["a.zarr", "b.zarr", "c.zarr", "d"]
 
 
@@ -180,13 +193,47 @@ def test_a_summary_says_what_a_store_holds(tmp_path):
     write(tmp_path / "run.zarr")
     text = summary(tmp_path / "run.zarr")
     size = sum(file.stat().st_size for file in (tmp_path / "run.zarr").rglob("*") if file.is_file())
-    assert text.startswith(f"{tmp_path}/run.zarr: 2 ms committed, {size / 1000:.3g} KB\ndt 0.1 ms, seed 1; eventsnn ")
+    head, state, versions = text.splitlines()[:3]
+    assert head == f"{tmp_path}/run.zarr: 2 ms committed, {size / 1000:.3g} KB"
+    assert state == "not active: ended"
+    assert versions.startswith("dt 0.1 ms, seed 1; eventsnn ")
     assert "populations: exc (10)\n" in text
     lines = [line.split() for line in text.splitlines()[-3:]]
     assert lines[0] == ["recording", "neurons", "kind", "size"]
     assert lines[1] == ["exc/V_m", "2", "V_m", "(mV),", "every", "1", "ms", "2", "x", "2", "float32"]
     assert lines[2] == ["exc/spikes", "10", "spikes", "2", "events,", "100.00", "Hz"]
     assert "2 events" in summary(write(None))
+
+
+def test_a_summary_says_whether_a_run_goes_on_and_what_it_could_go_on_from(tmp_path, monkeypatch):
+    store = tmp_path / "run.zarr"
+    recorder = Recorder(store, TABLES, {"seed": 1}, dt=0.1, parts=1)
+    recorder.aim(10_000)
+    recorder.put(0, 4200, {1: Columns(1, np.zeros((420, 2)))})
+    recorder.commit(4200, timeout=30.0)
+    assert re.fullmatch(r"active: last commit \d+ s ago, on its way to 1,000 ms", summary(store).splitlines()[1])
+    kept = Checkpoints(store)
+    entries = [kept.write(name, 0, {"x": np.zeros(1000)}) for name in ("000001_step_2100", "000002_step_4200")]
+    for name, entry in zip(("000001_step_2100", "000002_step_4200"), entries, strict=True):
+        kept.complete(name, {"step": int(name[-4:]), "files": [entry]})
+    recorder.close(finalise=False)
+    size = f"{entries[0]['bytes'] / 1000:.3g} KB"
+    for age, text in ((61, "61 s"), (130, "2 min"), (3 * 3600 + 5, "3 h"), (80 * 3600, "3 days")):
+        monkeypatch.setattr(summary_module, "datetime", later(age))
+        lines = summary(store).splitlines()
+        assert lines[1] == f"cut off at 420 ms of 1,000 ms, {text} ago; resume with snn.resume or `eventsnn resume {store}`"
+        assert lines[2] == f"checkpoints: 000001_step_2100 (210 ms, {size}), 000002_step_4200 (420 ms, {size})"
+    Recorder(store, TABLES, {}, dt=0.1, parts=1, since=Since(0, {})).close()
+    assert summary(store).splitlines()[1] == "not active: ended"
+
+
+def later(seconds):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime.now(zone) + timedelta(seconds=seconds)
+
+    return Clock
 
 
 def test_open_rows_of_wide_recordings_stay_small():
@@ -197,3 +244,14 @@ def test_open_rows_of_wide_recordings_stay_small():
         assert rows * columns <= 250_000
     assert state_chunk(100) == (1000, 100)
     assert state_chunk(2000) == (1000, 250)
+
+
+def test_metadata_of_another_format_are_refused() -> None:
+    """Zarr v2 metadata may name any codec that is installed, one that unpickles among them."""
+    store = MemoryStore()
+    Recorder(store, [], {}, dt=0.1, parts=1).close()
+    root = json.loads(read_object(store, "zarr.json") or b"")
+    root["consolidated_metadata"]["metadata"]["a"] = {"zarr_format": 2, "node_type": "array", "filters": [{"id": "pickle"}]}
+    write_objects(store, {"zarr.json": json.dumps(root).encode()})
+    with pytest.raises(StoreUnusable, match="not of Zarr v3"):
+        open_run(store)

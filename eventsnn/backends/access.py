@@ -27,6 +27,8 @@ class Neurons(Protocol):
     def read(self, slot: int, places: I8) -> npt.NDArray[Any]: ...
     def write(self, slot: int, places: I8, values: npt.NDArray[Any]) -> None: ...
     def counts_of(self, places: I8) -> I8: ...
+    def refractory_of(self, places: I8) -> npt.NDArray[np.int32]: ...
+    def resume(self, places: I8, counts: I8, refractory: npt.NDArray[np.int32]) -> None: ...
 
 
 class Block(Protocol):
@@ -51,11 +53,23 @@ def owners(blocks: Sequence[Block], population: int, ids: I8) -> Iterator[Owned]
                     yield b, m, inside
 
 
+def states(m: Member) -> tuple[str, ...]:
+    """Names of its states, by number."""
+    dynamics = m.spec.dynamics
+    return dynamics.kernel.states if isinstance(dynamics, Equations) else ()
+
+
 def _slot(m: Member, name: str) -> int | None:
     """The number of a state; None where the name is a parameter."""
-    dynamics = m.spec.dynamics
-    states = dynamics.kernel.states if isinstance(dynamics, Equations) else ()
-    return states.index(name) if name in states else None
+    return states(m).index(name) if name in states(m) else None
+
+
+def set_parameter(m: Member, name: str, ids: I8, values: F8) -> None:
+    """Set a parameter of neurons of a slice; one that all of them share stays one number."""
+    full = np.array(np.broadcast_to(m.parameters[name], m.high - m.low), np.float64)
+    full[ids - m.slice.start] = values
+    m.parameters[name] = float(full[0]) if (full == full[0]).all() else full
+    m.changed.add(name)
 
 
 def read(blocks: Sequence[Block], population: int, name: str, ids: I8) -> F8:
@@ -72,16 +86,14 @@ def read(blocks: Sequence[Block], population: int, name: str, ids: I8) -> F8:
 
 
 def write(blocks: Sequence[Block], population: int, name: str, ids: I8, values: npt.NDArray[Any]) -> None:
-    """Set a state or parameter; a parameter that all neurons of a slice share stays one number."""
+    """Set a state or parameter."""
     values = np.broadcast_to(np.asarray(values, np.float64), len(ids))
     for b, m, inside in owners(blocks, population, ids):
         slot = _slot(m, name)
         if slot is not None:
             b.neurons.write(slot, m.where(ids[inside]), values[inside])
-            continue
-        full = np.array(np.broadcast_to(m.parameters[name], m.high - m.low), np.float64)
-        full[ids[inside] - m.slice.start] = values[inside]
-        m.parameters[name] = float(full[0]) if (full == full[0]).all() else full
+        else:
+            set_parameter(m, name, ids[inside], values[inside])
 
 
 def connections(blocks: Sequence[Block], spec: NetworkSpec, projection: int) -> dict[str, npt.NDArray[Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.backends.snapshot import Pending
 from eventsnn.spec import NetworkSpec, Slice
 
 I8 = npt.NDArray[np.int64]
@@ -54,6 +55,14 @@ class Engine(Protocol):
 
     def set_weights(self, projection: int, pieces: Sequence[npt.NDArray[np.float64]], now: int) -> None:
         """New weights for spikes from now on, one array per block in order (target, k)."""
+        ...
+
+    def pending(self, now: int) -> list[Pending]:
+        """All input that is on its way after step `now`, by block."""
+        ...
+
+    def resume(self, pending: Sequence[Pending], now: int) -> None:
+        """Go on from step `now` with this input on its way; states, counts and weights have been set."""
         ...
 
     def recorded(self) -> npt.NDArray[np.uint64]:

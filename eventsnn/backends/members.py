@@ -26,6 +26,8 @@ class Member:
     low: int
     parameters: dict[str, Any] = field(default_factory=dict)
     """Value of each parameter: a number or an array over the slice."""
+    changed: set[str] = field(default_factory=set)
+    """Parameters that were set since."""
     injected: list[tuple[int, int]] = field(default_factory=list)
     """(step, index) of spikes given from outside."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -32,6 +33,7 @@ BINARY: dict[type, Any] = {
     ast.Div: lambda a, b: a / b,
     ast.Pow: lambda a, b: a**b,
 }
+LARGEST_POWER = 1000
 COMPARE: dict[type, Any] = {ast.Gt: sp.Gt, ast.GtE: sp.Ge, ast.Lt: sp.Lt, ast.LtE: sp.Le}
 NUMBERS: dict[str, Any] = {"e": sp.E, "pi": sp.pi}
 
@@ -95,7 +97,12 @@ class Reader:
     def _BinOp(self, node: ast.BinOp) -> sp.Expr:
         if type(node.op) not in BINARY:
             raise self.error("use + - * / and ** (a power is **, not ^)")
-        return BINARY[type(node.op)](self._visit(node.left), self._visit(node.right))
+        left, right = self._visit(node.left), self._visit(node.right)
+        if isinstance(node.op, ast.Pow) and left.is_number and right.is_number:
+            digits = abs(float(right)) * max(1.0, abs(math.log10(abs(float(left)) or 1.0)))
+            if digits > LARGEST_POWER:
+                raise self.error(f"a power of numbers must have fewer than {LARGEST_POWER} digits")
+        return BINARY[type(node.op)](left, right)
 
     def _BoolOp(self, node: ast.BoolOp) -> sp.Expr:
         join = sp.And if isinstance(node.op, ast.And) else sp.Or

@@ -75,6 +75,7 @@ class Block:
         self.pending: list[Pending] = []
         self.incoming = Incoming(spec, self.neurons)
         self.carried: dict[tuple[int, bool], npt.NDArray[Any]] = {}
+        self._carried_until = 0
         self.row_of = np.full(spec.size, -1, np.int32)
         self.rates: dict[tuple[int, int], Any] = {}
         self.samplers = self._samplers()
@@ -111,10 +112,21 @@ class Block:
 
     def set_weights(self, projection: int, values: npt.NDArray[np.float64], lists: I8, now: int) -> None:
         """New weights, in order (target, k), for spikes from now on; what is under way keeps the old ones."""
-        self.carried = self.settle(lists, now)
+        self.carry(self.settle(lists, now), now)
         self.close()
         self.incoming.overrides[projection] = values
         self.build()
+
+    def carry(self, rings: dict[tuple[int, bool], npt.NDArray[Any]], now: int) -> None:
+        """Deliver these, which lie as `settle` gives them, besides what will be sent."""
+        self.carried, self._carried_until = rings, now + max((len(r) for r in rings.values()), default=0)
+
+    def shed(self, now: int) -> bool:
+        """Whether all that was carried has been delivered, and let go of."""
+        done = bool(self.carried) and now >= self._carried_until
+        if done:
+            self.carried = {}
+        return done
 
     def settle(self, lists: I8, now: int) -> dict[tuple[int, bool], npt.NDArray[Any]]:
         """All input that is on its way, by accumulator, as a ring (steps, neurons) whose row `step % steps` is due at that step.

@@ -1,7 +1,8 @@
 """One packet to and from every peer, without the interpreter: libc sockets inside the nogil loop.
 
 A packet is HEADER words (magic and generation, step, number of items, 0) and the items, all uint64. Sends and receives make
-progress together, so packets larger than the socket buffers cannot deadlock; waiting is bounded by the deadline.
+progress together, so packets larger than the socket buffers cannot deadlock; waiting is bounded by the deadline. No header is
+believed: memory is taken as items arrive, and only spikes of neurons and steps that there are get to those who index by them.
 """
 
 from __future__ import annotations
@@ -12,26 +13,31 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from eventsnn.backends.cpu.intrinsics import address, helper, item, sched_yield, view, words
-from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, add, append, contents, release, reserve
+from eventsnn.backends.cpu.intrinsics import address, clamp, helper, item, sched_yield, view, words
+from eventsnn.backends.cpu.memory import ADDRESS, CAPACITY, COUNT, OUT_OF_MEMORY, add, append, contents, release, reserve
 from eventsnn.backends.cpu.operation import Code, Operation
 
 HEADER = 4
 MAGIC = 0x45534E31 << 32
 LONGEST = 1 << 36
 """Items a packet may claim; more is a damaged header."""
+ROOM = 1 << 17
+"""Items that a packet may have memory for before the first of them has come."""
+STRIDE = 1 << 16
+"""Bytes that must move within the deadline, if no header or packet is finished, or the peer counts as silent."""
 SENT, HAVE, NEED = range(3)
-PACKED, LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS = range(8)
+PACKED, LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS, SEALED, SINCE = range(10)
 LOST_PEER = 128
 TRIES = 100
 """Looks at the sockets, some tens of microseconds, before the thread goes to sleep: waking it up takes as long."""
 LOW = np.uint64(0xFFFFFFFF)
-LOST_CLOSED, LOST_LATE, LOST_GARBLED, LOST_MEMORY = 1, 2, 3, 4
+LOST_CLOSED, LOST_LATE, LOST_GARBLED, LOST_MEMORY, LOST_STRANGE = 1, 2, 3, 4, 5
 WHY = {
     LOST_CLOSED: "the connection was closed",
     LOST_LATE: "no packet arrived before the deadline",
     LOST_GARBLED: "a packet of another run or step arrived",
     LOST_MEMORY: "there is no memory for its packet",
+    LOST_STRANGE: "a packet arrived with spikes of neurons or steps that there are not",
 }
 
 _send = types.ExternalFunction("send", types.int64(types.int32, types.int64, types.uint64, types.int32))
@@ -62,11 +68,16 @@ def _send_some(fd, row, sent):
 
 @helper
 def _receive_some(fd, row, have, need):
-    n = _recv(fd, row[ADDRESS] + have, np.uint64(need - have), np.int32(_NOW))
+    """Bytes received of a packet, 0 when none are there, or minus the reason why the peer is lost."""
+    if have == 8 * row[CAPACITY]:
+        row[COUNT] = have >> 3
+        if not reserve(address(row), 1):
+            return -LOST_MEMORY
+    n = _recv(fd, row[ADDRESS] + have, np.uint64(min(need, 8 * row[CAPACITY]) - have), np.int32(_NOW))
     if n == 0:
-        return -1
+        return -LOST_CLOSED
     if n < 0:
-        return 0 if _would_block() else -1
+        return 0 if _would_block() else -LOST_CLOSED
     return n
 
 
@@ -74,28 +85,34 @@ def _receive_some(fd, row, have, need):
 def _check(row, generation, step):
     """Bytes of the whole packet whose header has arrived, or minus the reason it is refused."""
     head = view(row[ADDRESS], HEADER, np.uint64)
-    if head[0] != np.uint64(MAGIC | generation) or head[1] != np.uint64(step) or head[2] > np.uint64(LONGEST):
+    known = head[0] == np.uint64(MAGIC | generation) and head[1] == np.uint64(step) and head[3] == np.uint64(0)
+    if not known or head[2] > np.uint64(LONGEST):
         return -LOST_GARBLED
     n = np.int64(head[2])
     row[COUNT] = 0
-    if not reserve(address(row), HEADER + n):
+    if not reserve(address(row), HEADER + clamp(n, 0, ROOM)):
         return -LOST_MEMORY
     return 8 * (HEADER + n)
 
 
 @helper
-def _unpack(row, remote):
-    """Append the items of a whole packet."""
+def _unpack(row, remote, neurons, since, step):
+    """Append the items of a whole packet, spikes of (since, step]; 0, or the reason it is refused."""
     n = np.int64(view(row[ADDRESS], HEADER, np.uint64)[2])
     if not reserve(address(remote), n):
-        return False
-    at = remote[COUNT]
-    into = view(remote[ADDRESS], at + n, np.uint64)
-    packet = view(row[ADDRESS], HEADER + n, np.uint64)
+        return LOST_MEMORY
+    packet = view(row[ADDRESS] + 8 * HEADER, n, np.int64)
+    into = view(remote[ADDRESS] + 8 * remote[COUNT], n, np.int64)
+    first, last, largest = (since + 1) << 32, ((step + 1) << 32) - 1, neurons - 1
+    signs = 0
     for k in range(n):
-        into[at + k] = packet[HEADER + k]
-    remote[COUNT] = at + n
-    return True
+        spike = packet[k]
+        into[k] = spike
+        signs |= spike | (spike - first) | (last - spike) | (largest - (spike & 0xFFFFFFFF))
+    if signs < 0:
+        return LOST_STRANGE
+    remote[COUNT] += n
+    return 0
 
 
 @helper
@@ -124,13 +141,14 @@ def _wait(fds, progress, sending, waiting, patience):
 
 
 @helper
-def exchange(fds, sending, receiving, progress, waiting, remote, generation, step, patience):
+def exchange(fds, sending, receiving, progress, waiting, remote, neurons, state, clock):
     """Send sending[i] to peer i, append the items it sends to `remote`. Returns (index of the lost peer or -1, why)."""
     short = _prepare(progress, receiving)
     if short >= 0:
         return short, LOST_MEMORY
     left = 2 * fds.size
     tries = 0
+    gained = until = 0
     while left:
         moved = False
         for i in range(fds.size):
@@ -140,32 +158,45 @@ def exchange(fds, sending, receiving, progress, waiting, remote, generation, ste
                 if k < 0:
                     return i, LOST_CLOSED
                 progress[i, SENT] += k
+                gained += k
                 moved |= k > 0
-                left -= progress[i, SENT] == total
+                if progress[i, SENT] == total:
+                    left -= 1
+                    gained += STRIDE
             if progress[i, HAVE] < progress[i, NEED]:
                 k = _receive_some(fds[i], receiving[i], progress[i, HAVE], progress[i, NEED])
                 if k < 0:
-                    return i, LOST_CLOSED
+                    return i, -k
                 progress[i, HAVE] += k
+                gained += k
                 moved |= k > 0
                 if progress[i, HAVE] == 8 * HEADER and progress[i, NEED] == 8 * HEADER:
-                    need = _check(receiving[i], generation, step)
+                    need = _check(receiving[i], state[GENERATION], state[STEP])
                     if need < 0:
                         return i, -need
                     progress[i, NEED] = need
-                left -= progress[i, HAVE] == progress[i, NEED]
+                    gained += STRIDE
+                if progress[i, HAVE] == progress[i, NEED]:
+                    left -= 1
+                    gained += STRIDE
         if moved:
             continue
         tries += 1
         if tries < TRIES:
             sched_yield()
-        elif not _wait(fds, progress, sending, waiting, patience):
+            continue
+        now = _now(clock)
+        if until == 0 or gained >= STRIDE:
+            until = now + state[PATIENCE] * 1000000
+            gained = 0
+        if now >= until or not _wait(fds, progress, sending, waiting, (until - now) // 1000000 + 1):
             for i in range(fds.size):
                 if progress[i, HAVE] < progress[i, NEED] or progress[i, SENT] < 8 * sending[i, COUNT]:
                     return i, LOST_LATE
     for i in range(fds.size):
-        if not _unpack(receiving[i], remote):
-            return i, LOST_MEMORY
+        why = _unpack(receiving[i], remote, neurons, state[SINCE], state[STEP])
+        if why != 0:
+            return i, why
     return -1, 0
 
 
@@ -204,7 +235,8 @@ def cross(args, lists_address):
     """After an epoch: pack its spikes and, where a cross-part epoch ends, exchange them.
 
     Arguments: peers, neurons, words, masks, sending, receiving, sockets or 0, their number, progress, waiting, state (PACKED,
-    LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS), a clock's two words.
+    LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS, SEALED, SINCE: steps of this exchange and the one before), a
+    clock's two words.
     """
     a = words(args, 12)
     peers = a[0]
@@ -212,7 +244,7 @@ def cross(args, lists_address):
     sending = view(a[4], (peers, 3), np.int64)
     receiving = view(a[5], (peers, 3), np.int64)
     fds = view(a[6], a[7], np.int32)
-    state = view(a[10], 8, np.int64)
+    state = view(a[10], 10, np.int64)
     head = view(lists_address, 3, np.int64)
     lists = view(lists_address, (head[COUNT] + 1, 3), np.int64)
     if state[PACKED] == 0 and not _open(sending):
@@ -229,13 +261,14 @@ def cross(args, lists_address):
         packet[2] = np.uint64(sending[p, COUNT] - HEADER)
         packet[3] = np.uint64(0)
     state[PACKED] = 0
+    state[SINCE], state[SEALED] = state[SEALED], state[STEP]
     if fds.size == 0:
         return 0
     began = _now(a[11])
     progress = view(a[8], (peers, 3), np.int64)
     waiting = view(a[9], (peers, 2), np.int32)
     remote = lists[head[COUNT]]
-    lost, why = exchange(fds, sending, receiving, progress, waiting, remote, state[GENERATION], state[STEP], state[PATIENCE])
+    lost, why = exchange(fds, sending, receiving, progress, waiting, remote, a[1], state, a[11])
     state[NANOSECONDS] += _now(a[11]) - began
     if lost >= 0:
         state[LOST] = lost
@@ -263,7 +296,8 @@ class Crossing:
     ) -> None:
         self.sending = np.zeros((peers, 3), np.int64)
         self.receiving = np.zeros((peers, 3), np.int64)
-        self.state = np.zeros(8, np.int64)
+        self.state = np.zeros(10, np.int64)
+        self.neurons = len(masks)
         self.state[GENERATION], self.state[PATIENCE] = generation, int(deadline * 1000)
         scratch = (np.zeros((peers, 3), np.int64), np.zeros((peers, 2), np.int32), self.state, np.zeros(2, np.int64))
         CROSS.address  # noqa: B018  compiled now, not in the run
@@ -282,9 +316,13 @@ class Crossing:
         if len(packet) % 8 or len(packet) < 8 * HEADER:
             return LOST_GARBLED
         found = np.frombuffer(packet, np.uint64)
-        if found[0] != MAGIC | int(self.state[GENERATION]) or found[1] != step or found[2] != len(found) - HEADER:
+        if found[0] != MAGIC | int(self.state[GENERATION]) or found[1] != step or found[2] != len(found) - HEADER or found[3]:
             return LOST_GARBLED
-        append(remote, found[HEADER:])
+        items = found[HEADER:]
+        steps = items >> np.uint64(32)
+        if ((items & LOW >= self.neurons) | (steps <= self.state[SINCE]) | (steps > step)).any():
+            return LOST_STRANGE
+        append(remote, items)
         return 0
 
     def seconds(self) -> float:

@@ -57,6 +57,14 @@ class Neurons(Members):
         """Spikes so far."""
         return self.counts[places]
 
+    def refractory_of(self, places: I8) -> npt.NDArray[np.int32]:
+        """Steps for which they stay refractory."""
+        return self.refractory[places]
+
+    def resume(self, places: I8, counts: I8, refractory: npt.NDArray[np.int32]) -> None:
+        """Set what `counts_of` and `refractory_of` tell."""
+        self.counts[places], self.refractory[places] = counts, refractory
+
     # ---- operations, in order: what enters, the updates, what is emitted from outside
 
     def inputs(self) -> list[Operation]:

@@ -13,6 +13,7 @@ from eventsnn.backends.cpu.block import LARGEST, Block
 from eventsnn.backends.cpu.exchange import LOST_PEER, Crossing, PeerLost
 from eventsnn.backends.cpu.memory import COUNT, release, take
 from eventsnn.backends.cpu.operation import Operation
+from eventsnn.backends.snapshot import Pending, rolled, unrolled
 from eventsnn.spec import NetworkSpec, Slice
 
 I8 = npt.NDArray[np.int64]
@@ -75,8 +76,26 @@ class Threads:
         lists[1:, COUNT] = 0
         self._stale = True
 
+    def pending(self, now: int) -> list[Pending]:
+        """All input that is on its way, by block; it is kept ready in one ring per accumulator until it has been delivered."""
+        lists = self.lists
+        list(self._pool.map(lambda b: b.carry(b.settle(lists, now), now), self.blocks))
+        lists[1:, COUNT] = 0
+        self._stale = True
+        return [{k: unrolled(ring, now) for k, ring in b.carried.items()} for b in self.blocks]
+
+    def resume(self, pending: Sequence[Pending], now: int) -> None:
+        """Go on from step `now` with this input on its way; states, counts and weights have been set."""
+        for b, rows in zip(self.blocks, pending, strict=True):
+            size = 1 << max((len(r) for r in rows.values()), default=0).bit_length()
+            b.carry({k: rolled(r, now, size) for k, r in rows.items()}, now)
+        self._totals[:] = [b.neurons.counts.sum() for b in self.blocks]
+        self._stale = True
+
     def refresh(self, now: int) -> None:
         """Make the programs of all blocks, if anything has changed."""
+        for block in self.blocks:
+            self._stale |= block.shed(now)
         if not self._stale:
             return
         steps = []

@@ -17,6 +17,7 @@ from eventsnn.backends.cuda.synapses import Synapses, build
 from eventsnn.backends.cuda.update import arguments, update_kernel
 from eventsnn.backends.incoming import Incoming
 from eventsnn.backends.members import Member, Members
+from eventsnn.backends.snapshot import Pending, rolled, unrolled
 from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, RecordingSpec, Relay, Slice
 
 I8 = npt.NDArray[np.int64]
@@ -51,6 +52,16 @@ class Neurons(Members):
     def counts_of(self, places: I8) -> I8:
         """Spikes so far."""
         return to_host(self.spikes[arrays().asarray(places)])
+
+    def refractory_of(self, places: I8) -> npt.NDArray[np.int32]:
+        """Steps for which they stay refractory."""
+        return to_host(self.refractory[arrays().asarray(places)])
+
+    def resume(self, places: I8, counts: I8, refractory: npt.NDArray[np.int32]) -> None:
+        """Set what `counts_of` and `refractory_of` tell."""
+        xp = arrays()
+        at = xp.asarray(places)
+        self.spikes[at], self.refractory[at] = xp.asarray(counts), xp.asarray(refractory)
 
 
 @dataclass(eq=False)
@@ -130,6 +141,27 @@ class Block:
     def deliver(self, items: Any) -> None:
         """Deliver spikes (step << 32 | id) that others sent."""
         launch(load().deliver_given, 1 << 30, items, len(items), *self.delivery())
+
+    def pending(self, now: int) -> Pending:
+        """All input that is on its way."""
+        out = {}
+        for wide, ring in ((False, self.ring32), (True, self.ring64)):
+            if len(ring) > 1:
+                slots = to_host(ring).reshape(self.slots, self.receptors, -1)
+                for receptor in range(self.receptors):
+                    out[receptor, wide] = unrolled(slots[:, receptor], now)
+        return out
+
+    def carry(self, pending: Pending, now: int) -> None:
+        """Take this as the input that is on its way."""
+        xp = arrays()
+        for wide, ring in ((False, self.ring32), (True, self.ring64)):
+            if len(ring) > 1:
+                slots = np.zeros((self.slots, self.receptors, self.neurons.n), ring.dtype)
+                for (receptor, kind), rows in pending.items():
+                    if kind == wide:
+                        slots[:, receptor] = rolled(rows, now, self.slots)
+                ring[:] = xp.asarray(slots.reshape(-1))
 
     @property
     def synapses(self) -> int:

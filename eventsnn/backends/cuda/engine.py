@@ -15,6 +15,7 @@ from eventsnn.backends.cuda.block import Block
 from eventsnn.backends.cuda.device import arrays, give_back, to_host, told
 from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, RUN, SIZE, STEP, UNTIL, WORST
 from eventsnn.backends.cuda.steps import Steps
+from eventsnn.backends.snapshot import Pending
 from eventsnn.errors import DeviceError
 from eventsnn.spec import NetworkSpec, Slice
 
@@ -131,6 +132,19 @@ class Device:
             items = arrays().asarray(contents(self.lists[REMOTE]).view(np.int64))
             self._block.deliver(items)
             self.lists[REMOTE, ITEMS] = 0
+
+    def pending(self, now: int) -> list[Pending]:
+        """All input that is on its way, of the block."""
+        with told():
+            self._receive()
+            return [self._block.pending(now)]
+
+    def resume(self, pending: Sequence[Pending], now: int) -> None:
+        """Go on from step `now` with this input on its way; states and counts have been set."""
+        with told():
+            self._block.carry(pending[0], now)
+            self.spikes = int(self._block.neurons.spikes.sum())
+        self._stale = True
 
     def recorded(self) -> npt.NDArray[np.uint64]:
         """Spikes since the last call, sorted: step << 32 | id."""
