@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -46,6 +47,9 @@ SIZE = 1 if config.ENABLE_CUDASIM else 50
 LONG = 7.0 if config.ENABLE_CUDASIM else 50.0
 """ms: a long delay."""
 Result = tuple[xr.DataTree, dict[str, np.ndarray]]
+if config.ENABLE_CUDASIM:
+    # the simulator polls the threads of a block without a pause; at the usual 5 ms it keeps the interpreter from them
+    sys.setswitchinterval(1e-4)
 
 
 class Exponential(snn.NeuronModel):
