@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eventsnn.models.networks import brunel, cuba, microcircuit, small
+from eventsnn.models.networks import brunel, cuba, hpc_benchmark, microcircuit, small
+from eventsnn.models.networks.hpc_benchmark import DELAY, NEURON, RATE, RULE, TAU_SYN, WEIGHT, G
 from eventsnn.models.networks.microcircuit import Microcircuit
 from eventsnn.network import Network
 
@@ -77,11 +78,24 @@ CUBA = {
     },
 }
 
+HPC = {
+    "sizes": (900, 225),
+    "degrees": (9_000, 2_250),
+    "weight": WEIGHT,
+    "g": G,
+    "delay": DELAY,
+    "rate": RATE,
+    "rule": RULE,
+    "neuron": {**NEURON, "tau_syn_ex": TAU_SYN, "tau_syn_in": TAU_SYN},
+    "V_m": (5.7, 7.2),
+}
+
 CASES: Mapping[str, Case] = {
     "brunel": Case("Brunel, 12,500 neurons", "brunel", _brunel(12_500, (1000, 250)), lambda seed: brunel(seed=seed)),
     "pd01": Case("microcircuit x0.1", "microcircuit", _microcircuit(0.1), lambda seed: microcircuit(0.1, seed)),
     "pd": Case("microcircuit x1", "microcircuit", _microcircuit(1.0), lambda seed: microcircuit(1.0, seed), without=("brian2",)),
     "cuba": Case("CUBA, 4,000 neurons", "cuba", CUBA, lambda seed: cuba(seed=seed), time=5000.0),
+    "hpc": Case("hpc_benchmark, 12.7 M synapses, plastic", "hpc", HPC, lambda seed: hpc_benchmark(0.1, seed), 50.0, 100.0),
     "small100": Case("100 neurons", "brunel", _brunel(100, (8, 2)), lambda seed: small(100, seed), time=10_000.0),
     "small1000": Case("1000 neurons", "brunel", _brunel(1000, (80, 20)), lambda seed: small(1000, seed), time=5000.0),
 }

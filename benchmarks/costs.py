@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -27,9 +27,12 @@ import numpy as np
 import eventsnn as snn
 from eventsnn.models.networks import microcircuit
 from eventsnn.spec import RecordingSpec, Subset
+from eventsnn.storage.packing import unpack
 from eventsnn.storage.recorder import Recorder
 
 RESULTS = Path(__file__).resolve().parent / "results" / "costs.json"
+
+T = TypeVar("T")
 
 
 def size(folder: Path) -> int:
@@ -132,7 +135,7 @@ def memory(folder: Path) -> dict[str, Any]:
 
 
 def hour(folder: Path, neurons: int = 100_000, rate: float = 10.0, seconds: float = 3600.0) -> dict[str, Any]:
-    """The spikes of an hour of 100,000 neurons at 10 Hz, made up, recorded and read."""
+    """The spikes of an hour of 100,000 neurons at 10 Hz, made up, recorded, read, packed and read again."""
     store, dt, leg = folder / "hour.zarr", 0.1, 1000
     table = RecordingSpec("exc/spikes", 0, Subset(0, neurons), "spikes", 0, "", "")
     rng = np.random.default_rng(1)
@@ -145,23 +148,41 @@ def hour(folder: Path, neurons: int = 100_000, rate: float = 10.0, seconds: floa
         recorder.put(0, first + leg, {0: pool[k % len(pool)] + (np.uint64(first) << np.uint64(32))})
     recorder.close()
     wrote = time.perf_counter() - began
-    files = sum(1 for path in store.rglob("*") if path.is_file())
-    run = snn.open(store)
+    live, events = _read(store)
+    began = time.perf_counter()
+    before, after = snn.pack(store)
+    packing = time.perf_counter() - began
+    packed, _ = _read(store)
+    began = time.perf_counter()
+    unpack(store)
+    return {
+        "events": events,
+        "write_s": round(wrote, 1),
+        "bytes_per_event": round(live["bytes"] / events, 2),
+        "as recorded": {"files": before, **live},
+        "packed": {"files": after, **packed},
+        "pack_s": round(packing, 1),
+        "unpack_s": round(time.perf_counter() - began, 1),
+    }
+
+
+def _read(store: Path) -> tuple[dict[str, Any], int]:
+    """Seconds to open a store, to read 100 ms in its middle, and one neuron over all its time: all events are looked through."""
+    opened, run = _timed(lambda: snn.open(store))
     spikes = run["exc/spikes"].to_dataset()
     index = run["exc/spikes/index"].to_dataset()
-    seen, some = _timed(lambda: _between(spikes, index, 1_800_000.0, 1_800_100.0))
-    alone, one = _timed(lambda: int((spikes["neuron"].values == 5).sum()))
+    middle = run.attrs["committed_ms"] / 2
+    seen, some = _timed(lambda: _between(spikes, index, middle, middle + 100.0))
+    alone, one = _timed(lambda: _of(spikes, 5))
     return {
-        "events": int(spikes.sizes["event"]),
-        "write_s": round(wrote, 1),
-        "files": files,
         "bytes": size(store),
-        "bytes_per_event": round(size(store) / spikes.sizes["event"], 2),
+        "largest_file": max(path.stat().st_size for path in store.rglob("*")),
+        "open_s": round(opened, 3),
         "read_100_ms_s": round(seen, 3),
         "events_in_100_ms": some,
         "read_one_neuron_s": round(alone, 1),
         "events_of_one_neuron": one,
-    }
+    }, int(spikes.sizes["event"])
 
 
 def _leg(rng: np.random.Generator, neurons: int, steps: int, events: int) -> Any:
@@ -179,7 +200,13 @@ def _between(spikes: Any, index: Any, since: float, until: float) -> int:
     return int(((times > since) & (times <= until)).sum())
 
 
-def _timed(work: Callable[[], int]) -> tuple[float, int]:
+def _of(spikes: Any, neuron: int, piece: int = 1 << 26) -> int:
+    """Events of one neuron; so many at a time are in memory."""
+    pieces = (spikes.isel(event=slice(first, first + piece)) for first in range(0, spikes.sizes["event"], piece))
+    return sum(int((part["neuron"].values == neuron).sum()) for part in pieces)
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
     began = time.perf_counter()
     found = work()
     return time.perf_counter() - began, found

@@ -134,7 +134,57 @@ def cuba(p: dict[str, Any], seed: int) -> list[Any]:
     return parts
 
 
-FAMILIES = {"brunel": brunel, "microcircuit": microcircuit, "cuba": cuba}
+def hpc(p: dict[str, Any], seed: int) -> list[Any]:
+    cell, rule, rng = p["neuron"], p["rule"], np.random.default_rng(seed)
+    names = {
+        "tau_m": cell["tau_m"] * b.ms,
+        "tau_s": cell["tau_syn_ex"] * b.ms,
+        "C_m": cell["C_m"] * b.pF,
+        "J": p["weight"],
+        "gJ": p["g"] * p["weight"],
+        "unit": np.e * b.pA,
+        "threshold": cell["V_th"] * b.mV,
+        "tau_plus": rule["tau_plus"] * b.ms,
+        "tau_minus": rule["tau_minus"] * b.ms,
+        "size": rule["lambda_"],
+        "alpha": rule["alpha"],
+        "mu": rule["mu"],
+    }
+    group = b.NeuronGroup(
+        sum(p["sizes"]),
+        """dv/dt = -v/tau_m + I/C_m : volt (unless refractory)
+           dI/dt = (y - I)/tau_s : amp
+           dy/dt = -y/tau_s : amp""",
+        threshold="v >= threshold",
+        reset="v = 0*mV",
+        refractory=cell["t_ref"] * b.ms,
+        method="exact",
+        namespace=names,
+    )
+    group.v = rng.normal(*p["V_m"], len(group)) * b.mV
+    ends = (group[: p["sizes"][0]], group[p["sizes"][0] :])
+    parts: list[Any] = [group]
+    traces = """w : 1
+                dx/dt = -x/tau_plus : 1 (event-driven)
+                dz/dt = -z/tau_minus : 1 (event-driven)"""
+    learns = {
+        "model": traces,
+        "on_pre": "y_post += w*unit; x += 1; w = clip(w - size*alpha*w*z, 0, inf)",
+        "on_post": "z += 1; w += size*w**mu*x",
+    }
+    for pre, post in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        kind = {"on_pre": "y_post -= gJ*unit"} if pre else {"on_pre": "y_post += J*unit"} if post else learns
+        synapses = b.Synapses(ends[pre], ends[post], **kind, delay=p["delay"] * b.ms, namespace=names)
+        targets = np.repeat(np.arange(p["sizes"][post]), p["degrees"][pre])
+        synapses.connect(i=rng.integers(p["sizes"][pre], size=len(targets)), j=targets)
+        if kind is learns:
+            synapses.w = p["weight"]
+        parts.append(synapses)
+    parts.append(b.PoissonInput(group, "y", 1000, p["rate"] / 1000 * b.Hz, p["weight"] * np.e * b.pA))
+    return parts
+
+
+FAMILIES = {"brunel": brunel, "microcircuit": microcircuit, "cuba": cuba, "hpc": hpc}
 
 
 def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:

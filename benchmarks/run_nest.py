@@ -59,7 +59,26 @@ def cuba(nest: Any, p: dict[str, Any]) -> list[Any]:
     return [everyone]
 
 
-FAMILIES = {"brunel": brunel, "microcircuit": microcircuit, "cuba": cuba}
+def hpc(nest: Any, p: dict[str, Any]) -> list[Any]:
+    rule = p["rule"]
+    exc, inh = (nest.Create("iaf_psc_alpha", n, {**p["neuron"], "tau_minus": rule["tau_minus"]}) for n in p["sizes"])
+    for neurons in (exc, inh):
+        neurons.V_m = nest.random.normal(*p["V_m"])
+    plastic = {"tau_plus": rule["tau_plus"], "lambda": rule["lambda_"], "alpha": rule["alpha"], "mu": rule["mu"]}
+    nest.CopyModel("stdp_pl_synapse_hom_hpc", "plastic", {**plastic, "weight": p["weight"], "delay": p["delay"]})
+    drive = nest.Create("poisson_generator", params={"rate": p["rate"]})
+    degrees = [{"rule": "fixed_indegree", "indegree": n, "allow_autapses": False, "allow_multapses": True} for n in p["degrees"]]
+    excites = {"synapse_model": "static_synapse_hpc", "weight": p["weight"], "delay": p["delay"]}
+    inhibits = {**excites, "weight": -p["g"] * p["weight"]}
+    nest.Connect(exc, exc, degrees[0], {"synapse_model": "plastic"})
+    nest.Connect(exc, inh, degrees[0], excites)
+    for neurons in (exc, inh):
+        nest.Connect(inh, neurons, degrees[1], inhibits)
+        nest.Connect(drive, neurons, "all_to_all", excites)
+    return [exc, inh]
+
+
+FAMILIES = {"brunel": brunel, "microcircuit": microcircuit, "cuba": cuba, "hpc": hpc}
 
 
 MOST = 134_217_726

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from eventsnn.errors import EventsnnError
     from eventsnn.model import NeuronModel, Param, Receptor, State
     from eventsnn.network import Network
+    from eventsnn.plasticity import PostTrace, PreState, PreTrace, SynapseModel, Variable
     from eventsnn.resuming import resume
     from eventsnn.simulation import Simulation
+    from eventsnn.storage.packing import pack
     from eventsnn.storage.results import open_run as open
     from eventsnn.values import Constant, LogNormal, Normal, Uniform
 
@@ -28,11 +30,17 @@ __all__ = [
     "NeuronModel",
     "Normal",
     "Param",
+    "PostTrace",
+    "PreState",
+    "PreTrace",
     "Receptor",
     "Simulation",
     "State",
+    "SynapseModel",
     "Uniform",
+    "Variable",
     "open",
+    "pack",
     "resume",
 ]
 
@@ -40,9 +48,11 @@ _HOMES = {
     "Network": "eventsnn.network",
     "Simulation": "eventsnn.simulation",
     "open": "eventsnn.storage.results:open_run",
+    "pack": "eventsnn.storage.packing",
     "resume": "eventsnn.resuming",
     "EventsnnError": "eventsnn.errors",
     **dict.fromkeys(("NeuronModel", "Param", "Receptor", "State"), "eventsnn.model"),
+    **dict.fromkeys(("PostTrace", "PreState", "PreTrace", "SynapseModel", "Variable"), "eventsnn.plasticity"),
     **dict.fromkeys(("Constant", "LogNormal", "Normal", "Uniform"), "eventsnn.values"),
 }
 """Where each name lives: looked up on first use, so that `import eventsnn` loads none of what it may never need."""

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn import algebra, models, values
+from eventsnn import algebra, distance, models, positions, regions, values
 from eventsnn.algebra import Distribution, Operation
 from eventsnn.model import Model, NeuronModel, Param, State
 from eventsnn.network import Network
+from eventsnn.plasticity import SynapseModel
 from eventsnn.projection import Projection
 from eventsnn.receptors import candidates
 from eventsnn.selection import Population, Selection
@@ -27,17 +28,21 @@ Array = npt.NDArray[Any]
 
 LONGEST = 1000
 """Arrays with more elements are kept as their shape, type and SHA-256."""
-LIBRARY: dict[str, type] = {name: getattr(models, name) for name in models.__all__}
+LIBRARY: dict[str, type] = {name: c for name in models.__all__ if isinstance(c := getattr(models, name), type)}
 """The classes that a description may name and a store need not explain."""
 KINDS: dict[str, type] = {name: c for name, c in LIBRARY.items() if is_dataclass(c)} | {
     c.__name__: c
-    for home in (algebra, values)
+    for home in (algebra, distance, values)
     for c in vars(home).values()
     if isinstance(c, type) and issubclass(c, Distribution) and is_dataclass(c) and c is not Operation
 }
-"""Those of description objects and of distributions."""
+KINDS |= {c.__name__: c for c in (positions.Free, positions.Grid, positions.Ring, positions.Scattered)}
+KINDS |= {c.__name__: c for c in (regions.Annulus, regions.Ball, regions.Box)}
+"""Those of description objects, of distributions, and of where neurons lie."""
 CODE = {"dynamics", "multiplicity", "kernel", "declaration"}
 """What a model that is given by its declaration alone leaves to NeuronModel."""
+LATER = ("always", "release")
+"""Words of a declaration that are kept only where a model uses them."""
 FOR_PEOPLE = ("doc", "order")
 """Fields of a Param or a State that decide nothing."""
 SECTIONS = {
@@ -121,13 +126,35 @@ def declared(model: type[NeuronModel]) -> dict[str, Any]:
     """The declaration of a model: all that decides what it does, in an order that does."""
     declaration = model.declaration()
     texts = {f.name: plain(getattr(declaration, f.name)) for f in fields(declaration) if f.name != "name"}
-    for name in ("equations", "threshold", "reset"):
-        texts[name] = "\n".join(line.strip() for line in texts[name].strip().split("\n"))
+    for name in LATER:
+        if not texts[name].strip():
+            del texts[name]
+    for name in ("equations", "threshold", "reset", *(name for name in LATER if name in texts)):
+        texts[name] = _stripped(texts[name])
     return {
         **texts,
+        **({} if model.check_units else {"check_units": False}),
         "params": [_word(name, p, default=p.default) for name, p in model.params().items()],
         "states": [_word(name, s, initial=s.initial) for name, s in model.states().items()],
         "receptors": [_attributes(r) for r in model.receptors],
+    }
+
+
+def declared_rule(synapse: type[SynapseModel]) -> dict[str, Any]:
+    """The declaration of a synapse that changes."""
+    declaration = synapse.declaration()
+    texts = {name: _stripped(getattr(declaration, name)) for name in ("release", "on_pre", "on_post", "sent")}
+    traces = {
+        side: [{"name": name, "tau": tau, "nearest": nearest} for name, tau, nearest in getattr(declaration, side)]
+        for side in ("pre", "post")
+    }
+    return {
+        **texts,
+        **traces,
+        "bounds": list(declaration.bounds),
+        "params": [_word(name, p, default=p.default) for name, p in synapse.params().items()],
+        "states": [{"name": name, "initial": plain(initial)} for name, initial in declaration.states],
+        "variables": [{"name": name, "initial": plain(v), "tau": tau} for name, v, tau in declaration.variables],
     }
 
 
@@ -140,6 +167,16 @@ def plain(given: Any) -> Any:
     if KINDS.get(kind) is type(given):
         return {"kind": kind, **{name.rstrip("_"): value for name, value in _attributes(given).items()}}
     return {"own": getattr(given, "__qualname__", kind), "values": _held(given)}
+
+
+@plain.register
+def _rule(given: SynapseModel) -> Any:
+    kind, params = type(given), given.params()
+    values = {name: _in_unit(value, params[name].unit) for name, value in given.values.items()}
+    ends = {"weight": plain(given.weight), "delay": plain(given.delay)}
+    if kind.lower is not SynapseModel.lower:
+        return {"own": kind.__qualname__, **ends, "values": values}
+    return {"rule": kind.__name__, **ends, "values": values, "declaration": declared_rule(kind)}
 
 
 @plain.register(str)
@@ -193,8 +230,11 @@ def _operation(given: Operation) -> dict[str, Any]:
 
 
 def _attributes(given: Any, but: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of a dataclass."""
-    return {f.name: plain(getattr(given, f.name)) for f in fields(given) if f.name not in but}
+    """The fields of a dataclass; those that came later, where they are used."""
+    shown = (
+        f.name for f in fields(given) if f.name not in but and ("absent" not in f.metadata or getattr(given, f.name) is not None)
+    )
+    return {name: plain(getattr(given, name)) for name in shown}
 
 
 def _word(name: str, given: Param | State, **values: Any) -> dict[str, Any]:
@@ -226,6 +266,7 @@ def _network(network: Network) -> dict[str, Any]:
     return {
         "seed": network.seed,
         "dt": network.dt,
+        **({"subnetworks": list(network.subnetworks)} if network.subnetworks else {}),
         "populations": [_population(p) for p in network.populations.values()],
         "projections": [_projection(p) for p in network.projections.values()],
         "stimuli": [_stimulation(s) for s in network.stimulations],
@@ -237,7 +278,8 @@ def _network(network: Network) -> dict[str, Any]:
 
 
 def _population(p: Population) -> dict[str, Any]:
-    return {"name": p.name, "n": p.n, "model": _model(p.model), "values": _values(p.model, p.values)}
+    described = {"name": p.name, "n": p.n, "model": _model(p.model), "values": _values(p.model, p.values)}
+    return described if p.places is None else {**described, "positions": plain(p.places.given)}
 
 
 def _model(model: Model) -> dict[str, Any]:
@@ -263,7 +305,8 @@ def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
 def _projection(p: Projection) -> dict[str, Any]:
     ends = {"name": p.name, "pre": _selection(p.pre), "post": _selection(p.post)}
     synapse = _weighted(p.synapse, p.post.population, p.receptor)
-    return {**ends, "rule": plain(p.rule), "synapse": synapse, "receptor": p.receptor}
+    shared = {} if p.like is None else {"like": p.like}
+    return {**ends, "rule": plain(p.rule), "synapse": synapse, "receptor": p.receptor, **shared}
 
 
 def _stimulation(s: Stimulation) -> dict[str, Any]:
@@ -368,3 +411,8 @@ def _shown(described: Any) -> str:
         case _:
             text = repr(described)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _stripped(text: str) -> str:
+    """Statements without the depth that they are written at."""
+    return "\n".join(line.strip() for line in text.strip().split("\n"))

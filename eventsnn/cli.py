@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,6 +98,7 @@ def microcircuit(
 @click.argument("store")
 @click.option("--until", type=float, help="Biological time to reach, in ms.  [default: where the run was to go]")
 @click.option("--threads", type=int, help="Threads of each process.  [default: its cores]")
+@click.option("--parts", type=click.IntRange(min=1), help="Cut the network into so many.  [default: 1, or one per worker]")
 @click.option("--workers", type=click.IntRange(min=1), help="Start a local Dask cluster of so many processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
 @click.option("--scheduler-file", metavar="FILE", help="Run on the Dask cluster that this file names.")
@@ -105,6 +107,7 @@ def resume(
     store: str,
     until: float | None,
     threads: int | None,
+    parts: int | None,
     workers: int | None,
     scheduler: str | None,
     scheduler_file: str | None,
@@ -115,7 +118,7 @@ def resume(
 
     with _client(workers, scheduler, scheduler_file) as client:
         bar = _Bar()
-        sim = snn.resume(store, client=client, threads=threads, backend=backend, progress=bar.report)
+        sim = snn.resume(store, client=client, threads=threads, parts=parts, backend=backend, progress=bar.report)
         goal = sim.goal if until is None else until
         if goal < sim.time:
             raise click.UsageError(f"--until {goal:g}: the last checkpoint is at {sim.time:g} ms already")
@@ -132,6 +135,17 @@ def info(store: str) -> None:
     from eventsnn.storage.summary import summary
 
     click.echo(summary(store))
+
+
+@main.command()
+@click.argument("store")
+@click.option("--undo", is_flag=True, help="Make them many again.")
+def pack(store: str, undo: bool) -> None:
+    """Make few files of the many of the ended run in STORE, with the same contents."""
+    from eventsnn.storage import packing
+
+    before, after = packing.unpack(store) if undo else packing.pack(store)
+    click.echo(f"{store}: {before:,} files before, {after:,} now")
 
 
 @main.command()
@@ -187,10 +201,29 @@ def _client(workers: int | None, scheduler: str | None, scheduler_file: str | No
         from distributed import Client
 
         where = {"address": scheduler} if scheduler is not None else {"scheduler_file": scheduler_file}
+        _check_certificates(scheduler or _address_in(str(scheduler_file)))
         with Client(**where, timeout="10s") as client:
             yield client
     else:
         yield None
+
+
+def _address_in(scheduler_file: str) -> str:
+    """Of the scheduler that a file names, if it is there yet."""
+    with suppress(OSError, ValueError), open(scheduler_file) as file:
+        return str(json.load(file).get("address", ""))
+    return ""
+
+
+def _check_certificates(address: str) -> None:
+    from distributed import Security
+
+    if address.startswith("tls://") and Security().get_connection_args("client")["ssl_context"] is None:
+        raise click.ClickException(
+            f"the scheduler at {address} wants certificates, and Dask's configuration has none: name the files in "
+            "distributed.comm.tls.ca-file, distributed.comm.tls.client.cert and distributed.comm.tls.client.key, "
+            "or as DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..__CLIENT__CERT and ..__CLIENT__KEY"
+        )
 
 
 class _Bar:

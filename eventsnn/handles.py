@@ -217,6 +217,36 @@ class ProjectionHandle:
         pieces, order = self._pieces()
         return {name: np.concatenate([piece[name] for piece in pieces])[order] for name in ("pre", "post", "weight", "delay")}
 
+    @property
+    def learning(self) -> float:
+        """How much of what its rule says a plastic projection does: 1 as described, 0 nothing, -1 the opposite."""
+        self._require_plastic("learning")
+        ranks = self._ranks()
+        answers = self._simulation.ask(lambda owners: [(None, Call(ranks(owners)[0], None, "learning", (self._index,)))])
+        return float(answers[0][1])
+
+    @learning.setter
+    def learning(self, factor: float) -> None:
+        """Acts on what reaches the synapses after the current time; True and False are 1 and 0."""
+        self._require_plastic("learning")
+        if not isinstance(factor, bool | int | float) or not np.isfinite(factor):
+            raise KindError(f"{self._who}.learning must be True, False or a number such as -1, not {factor!r}")
+        self._learn(float(factor))
+        self._simulation.changed(lambda: self._learn(float(factor)))
+
+    def _learn(self, factor: float) -> None:
+        ranks = self._ranks()
+        self._simulation.ask(lambda owners: [(None, Call(rank, None, "learn", (self._index, factor))) for rank in ranks(owners)])
+
+    def _ranks(self) -> Callable[[Owners], list[int]]:
+        """The parts that hold synapses of it."""
+        projection = self._spec.projections[self._index]
+        return lambda owners: sorted(owners.ranks(projection.post, projection.post_subset))
+
+    def _require_plastic(self, what: str) -> None:
+        if self._spec.projections[self._index].plasticity is None:
+            raise ParameterError(f"{self._who}.{what}: its weights never change; connect it by a plastic synapse such as Stdp")
+
     def set_weights(self, values: float | npt.ArrayLike | Callable[[Mapping[str, npt.NDArray[Any]]], npt.ArrayLike]) -> None:
         """Sets the weights to a number, to one per synapse in the order of `weights()`, or to what a function makes of that.
 
@@ -230,9 +260,16 @@ class ProjectionHandle:
         if not np.isfinite(made).all():
             raise ParameterError(f"{self._who}.set_weights: weights must be finite")
         made = np.broadcast_to(made, order.shape)
-        under_way = self._under_way(np.abs(whole["weight"]))
-        check_weights(self._spec.projections[self._index], whole["post"], made, under_way, f"{self._who}.set_weights")
-        self._sent[self._index] = (self._simulation.step, under_way)
+        rule = self._spec.projections[self._index].plasticity
+        if rule is None:
+            under_way = self._under_way(np.abs(whole["weight"]))
+            check_weights(self._spec.projections[self._index], whole["post"], made, under_way, f"{self._who}.set_weights")
+            self._sent[self._index] = (self._simulation.step, under_way)
+        elif len(made) and not rule.low <= made.min() <= made.max() <= rule.high:
+            raise ParameterError(
+                f"{self._who}.set_weights: {rule.name} keeps weights between {rule.low:g} and {rule.high:g}, "
+                f"not {made.min():g} to {made.max():g}"
+            )
         self._put(made, whole["post"])
         self._simulation.changed(lambda: self._put(made, whole["post"]))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from eventsnn import spec
 from eventsnn.errors import ParameterError, unknown_name
-from eventsnn.fixed_point import Arrival, grid, magnitude, quantum, rounding
+from eventsnn.fixed_point import WIDE_BITS, Arrival, floor_log2, grid, magnitude, quantum, rounding
 from eventsnn.keys import key
 from eventsnn.network import Network
 from eventsnn.projection import Projection
@@ -92,6 +92,9 @@ def _quanta(network: Network) -> dict[Port, tuple[int, bool]]:
 def _arrival(p: Projection) -> Arrival:
     bits, exponent = grid(p.weight)
     count = p.per_target * p.pre.population.multiplicity
+    if p.plasticity is not None:
+        most = max(abs(p.plasticity.low), abs(p.plasticity.high))
+        return Arrival(most, count, floor_log2(most) - WIDE_BITS, explicit=True)
     return Arrival(magnitude(p.weight), count, exponent if bits else None, explicit=isinstance(p.weight, spec.Given))
 
 
@@ -101,6 +104,8 @@ def _projection(p: Projection, seed: int, positions: Mapping[str, int], quanta: 
     bits, exponent = grid(weight)
     if _relays(target):
         exponent = 0
+    elif p.plasticity is not None:
+        pass  # weights are numbers of their own
     elif bits == 0 or magnitude(weight) == 0.0:
         exponent = max(quanta[target.name, position][0] for position in p.receptors)
     least, most = p.delay_bounds
@@ -124,6 +129,7 @@ def _projection(p: Projection, seed: int, positions: Mapping[str, int], quanta: 
         expected=p.expected,
         per_target=p.per_target,
         by_sign=p.receptor is None and len(target.model.receptors) > 1,
+        plasticity=p.plasticity,
     )
 
 

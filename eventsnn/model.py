@@ -17,7 +17,7 @@ from eventsnn import spec
 from eventsnn.codegen.declaration import Declaration
 from eventsnn.errors import KindError, ModelError, ParameterError, unknown_name
 from eventsnn.units import off_grid
-from eventsnn.values import as_value, bounds
+from eventsnn.values import Normal, as_value, bounds
 
 C = TypeVar("C")
 D = TypeVar("D", "Param", "State")
@@ -137,12 +137,25 @@ class Model(ABC):
 class NeuronModel(Model):
     """A neuron given by equations, from which its update is generated.
 
-    `equations` has one line "dx/dt = ..." per state; a state without one changes only by receptors and reset. `threshold` is a
-    condition on the states after the update, `reset` are assignments made on a spike ("V_m = V_reset; u += d"). `refractory`
+    `equations` has one line "dx/dt = ..." per state; a state without one changes only by receptors and reset. A line
+    "name = expression" names an expression for the lines below, effects, threshold and reset. `threshold` is a condition on the
+    states after the update, `reset` are assignments made on a spike, one after the other ("V_m = V_reset; u += d"). `refractory`
     names the parameter with the refractory time, during which no spike is made and the states in `hold` keep their values and
-    drop their input. With `crossing`, a spike is made when the condition becomes true. What is not linear is integrated by
-    `method`: "exponential_euler" (default where every such equation is affine in its own state), or "rk4". The step is fixed: a
+    drop their input; `release` are assignments made in the last step of it, `always` those of every step, before the threshold is
+    tested. With `crossing`, a spike is made when the condition becomes true. What is not linear is integrated by `method`:
+    "exponential_euler" (default where every such equation is affine in its own state), "rk4" (else), "euler", or
+    "sequential_euler", where an equation speaks of the new values of the states above it. The step is fixed: a
     term that explodes needs a bound, such as exp((min(V_m, V_peak) - V_T)/Delta_T).
+
+    An expression takes + - * / **, comparisons, and, or, not, `a if condition else b`, where(condition, a, b), exp, log, sqrt,
+    tanh, abs, min, max, clip(x, low, high) and exprel(x) = (exp(x) - 1)/x. A term factor*xi in an equation is white noise of unit
+    1/sqrt(ms), integrated by Euler and Maruyama; xi_1, xi_2, ... are independent of it and of each other. In conditions and
+    assignments each uniform() is a number in (0, 1) and each normal() one of mean 0 and variance 1, drawn in every step; dt is
+    the step, and before(x) what the state x was before it. Draws are functions of (seed, population, neuron, step): nothing else
+    changes them.
+
+    The units of parameters, states and receptors are held against every line, unless `check_units` is False or none is declared.
+    Bare numbers may be added to anything; names of units stand for 1 (10*mV).
 
     Instead of equations, `step` may be a plain function on scalars (a staticmethod): it takes the states, `refr` where
     `refractory`, the arrived weight of each receptor, `I_stim` where `current`, the parameters but the refractory time, and
@@ -153,10 +166,13 @@ class NeuronModel(Model):
     equations: ClassVar[str] = ""
     threshold: ClassVar[str] = ""
     reset: ClassVar[str] = ""
+    always: ClassVar[str] = ""
+    release: ClassVar[str] = ""
     refractory: ClassVar[str | None] = None
     hold: ClassVar[tuple[str, ...]] = ()
     method: ClassVar[str | None] = None
     crossing: ClassVar[bool] = False
+    check_units: ClassVar[bool] = True
     step: ClassVar[Callable[..., Any] | None] = None
 
     @classmethod
@@ -176,6 +192,8 @@ class NeuronModel(Model):
             method=cls.method,
             crossing=cls.crossing,
             step=None if cls.step is None else _source(cls, cls.step),
+            always=cls.always,
+            release=cls.release,
         )
 
     @classmethod
@@ -183,7 +201,15 @@ class NeuronModel(Model):
         """The generated update."""
         from eventsnn.codegen.kernel import generate  # sympy: only where a kernel is made
 
-        return cast(spec.KernelSpec, generate(cls.declaration()))  # frozen, where a Protocol's attributes can be set
+        declaration = cls.declaration()
+        kernel = cast(spec.KernelSpec, generate(declaration))  # frozen, where a Protocol's attributes can be set
+        if cls.check_units:
+            from eventsnn.codegen.checking import check
+
+            words: dict[str, Param | State] = {**cls.params(), **cls.states()}
+            names = tuple((name, word.unit) for name, word in words.items())
+            check(declaration, names, tuple((r.name, r.unit) for r in cls.receptors))
+        return kernel
 
     def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.Equations:
         who, params = type(self).__name__, self.params()
@@ -198,7 +224,8 @@ class NeuronModel(Model):
         initial = {n: as_value(v, size, units[n], f"{who}: {n}") for n, v in start.items() if n not in initial_from}
         if self.refractory is not None:
             warn_off_grid(parameters[self.refractory], dt, f"{who}: {self.refractory}")
-        return spec.Equations(kernel, parameters, initial, initial_from)
+        normal = Normal(0.0, 1.0).drawn() if "normal" in kernel.draws else None
+        return spec.Equations(kernel, parameters, initial, initial_from, normal)
 
 
 class Synapse(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from eventsnn.errors import KindError, ParameterError
 
@@ -25,6 +25,30 @@ def check_name(name: object, kind: str) -> str:
     if name in RESERVED:
         raise ParameterError(f"{kind} {name!r}: this name is reserved, as are {', '.join(n for n in RESERVED if n != name)}")
     return name
+
+
+def check_path(name: object, kind: str, homes: Collection[str]) -> str:
+    """A name in the network or in one of the sub-networks `homes`, as in "cortex/L4/exc"."""
+    if isinstance(name, str) and "/" in name:
+        home, _, last = name.rpartition("/")
+        if home in homes:
+            check_name(last, kind)
+            return name
+        if home and "\\" not in name:
+            raise ParameterError(
+                f"{kind} {name!r}: a name holds no '/', which is for names in sub-networks, and there is no sub-network {home!r}; "
+                f"make it first with network.subnetwork({home!r})"
+            )
+    return check_name(name, kind)
+
+
+def between(pre: str, post: str) -> str:
+    """The name of a projection: pre_to_post, in the sub-network that both share."""
+    sources, targets = pre.split("/"), post.split("/")
+    shared = 0
+    while shared < min(len(sources), len(targets)) - 1 and sources[shared] == targets[shared]:
+        shared += 1
+    return "/".join([*sources[:shared], f"{'.'.join(sources[shared:])}_to_{'.'.join(targets[shared:])}"])
 
 
 def first_free(name: str, taken: Callable[[str], bool]) -> str:

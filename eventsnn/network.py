@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy.typing as npt
 
 from eventsnn import describe
 from eventsnn.arguments import on_behalf_of, one_number, shown, whole_number
+from eventsnn.editing import extended, pruned, scaled, with_values
 from eventsnn.errors import KindError, ParameterError, SelectionError, unknown_name
 from eventsnn.keys import key
 from eventsnn.model import Model, Rule, Stimulus, Synapse, kept
-from eventsnn.names import check_name, first_free
+from eventsnn.names import between, check_name, check_path, first_free
+from eventsnn.positions import Places, places
 from eventsnn.projection import Projection, projection
 from eventsnn.recording import Recording, recording
 from eventsnn.selection import Population, Route, Selection, selection_of
 from eventsnn.stimulation import Stimulation, stimulation
+from eventsnn.subnetwork import SubNetwork
 
 Target = Population | Selection
 
@@ -36,6 +39,7 @@ class Network:
         self._projections: dict[str, Projection] = {}
         self._stimulations: dict[str, tuple[Stimulation, ...]] = {}
         self._recordings: dict[str, Recording] = {}
+        self._subnetworks: dict[str, SubNetwork] = {}
 
     @property
     def seed(self) -> int:
@@ -65,11 +69,19 @@ class Network:
         return MappingProxyType(self._recordings)
 
     @property
+    def subnetworks(self) -> Mapping[str, SubNetwork]:
+        """Of all levels, by path."""
+        return MappingProxyType(self._subnetworks)
+
+    @property
     def size(self) -> int:
         """Number of neurons."""
         return sum(p.n for p in self._populations.values())
 
-    def __getitem__(self, name: str) -> Population:
+    def __getitem__(self, name: str) -> Any:
+        """The population or the sub-network of that name."""
+        if name in self._subnetworks:
+            return self._subnetworks[name]
         if name not in self._populations:
             raise unknown_name("network", "population", str(name), self._populations)
         return self._populations[name]
@@ -80,12 +92,13 @@ class Network:
     def __iter__(self) -> NoReturn:
         raise KindError("a network is not a sequence; loop over network.populations.values() or network.projections.values()")
 
-    def population(self, name: str, n: int, model: Model, /, **values: object) -> Population:
+    def population(self, name: str, n: int, model: Model, /, *, positions: object = None, **values: object) -> Population:
         """`n` neurons of `model`; values set parameters and initial states.
 
-        Each is a number, an array (n,), a distribution or a pint quantity, in the unit that the model declares.
+        Each is a number, an array (n,), a distribution or a pint quantity, in the unit that the model declares, or a function of
+        the positions (n, dimensions) that returns one of these. `positions`: an array, or such as Grid((80, 100)).
         """
-        check_name(name, "population")
+        check_path(name, "population", self._subnetworks)
         self._check_free(name, "population")
         who = f"population {name!r}"
         size = _count(n, who)
@@ -95,33 +108,90 @@ class Network:
         for word in values:
             if word not in words:
                 raise unknown_name(f"{who}: {type(model).__name__}", "parameter or state", word, words)
+        lying = None
+        if positions is not None:
+            with on_behalf_of(who):
+                lying = places(positions, size, key(self._seed, "positions", name), who)
+        values = {word: _of_positions(value, lying, f"{who}: {word}") for word, value in values.items()}
         merged = {**model.values, **values}
         with on_behalf_of(who):
             dynamics = model.dynamics(size, self._dt, merged, key(self._seed, "source", name))
             most = model.multiplicity(size, self._dt, merged)
-        made = Population(name, size, model, {word: kept(value) for word, value in values.items()}, dynamics, most)
+        made = Population(name, size, model, {word: kept(value) for word, value in values.items()}, dynamics, most, lying)
         self._populations[name] = made
         return made
 
+    def subnetwork(self, name: str, build: Callable[..., Any] | None = None, /, **parameters: object) -> SubNetwork:
+        """A sub-network of that name, whose populations are found as network["name/population"].
+
+        `build(subnetwork, **parameters)` fills it: any function that builds in what it is given, a Network as well.
+        """
+        check_path(name, "sub-network", self._subnetworks)
+        self._check_free(name, "sub-network")
+        made = self._subnetworks[name] = SubNetwork(self, name)
+        if build is not None:
+            build(made, **parameters)
+        return made
+
     def connect(
-        self, route: Route, rule: Rule, synapse: Synapse, receptor: str | None = None, name: str | None = None
+        self,
+        route: Route | None = None,
+        rule: Rule | None = None,
+        synapse: Synapse | None = None,
+        receptor: str | None = None,
+        name: str | None = None,
+        *,
+        like: Projection | str | None = None,
+        weight: object = None,
+        delay: object = None,
     ) -> Projection:
         """Connect `pre >> post` by a rule; without `receptor` the sign of each weight chooses "ex" or "in".
 
-        The name defaults to pre_to_post, then pre_to_post_2, ...
+        The name defaults to pre_to_post, then pre_to_post_2, ... Instead of a route and a rule, `like` takes the connections of
+        another projection, with its weights and delays unless others are given: connect(like=ampa, receptor="nmda", weight=2.0).
+        Both then draw their weights with the same random numbers: equal distributions give equal weights.
         """
+        shared = None
+        if like is not None:
+            shared = self._projection(like, "connect: like")
+            if route is not None or rule is not None:
+                raise KindError("connect: like= stands for a route and a rule; give either")
+            route, rule = Route(shared.pre, shared.post), shared.rule
+            synapse = with_values(shared.synapse if synapse is None else synapse, weight, delay, f"connect like {shared.name!r}")
+        elif weight is not None or delay is not None:
+            raise KindError("connect: weight= and delay= go with like=; else they belong to the synapse, such as Static(weight=...)")
         if not isinstance(route, Route):
             raise KindError(f"connect: {route!r} is no route; give connect(pre >> post, rule, synapse)")
         self._check_own(route.pre, "connect")
         self._check_own(route.post, "connect")
         if name is None:
-            default = f"{route.pre.population.name}_to_{route.post.population.name}"
-            name = first_free(default, self._taken)
-        check_name(name, "projection")
+            name = first_free(between(route.pre.population.name, route.post.population.name), self._taken)
+        check_path(name, "projection", self._subnetworks)
         self._check_free(name, "projection")
-        made = projection(name, route, rule, synapse, receptor, self._dt)
+        made = projection(name, route, rule, synapse, receptor, self._dt, shared)  # type: ignore[arg-type]
         self._projections[name] = made
         return made
+
+    def prune(self, which: Projection | str, keep: object) -> Projection:
+        """Only those edges of an Explicit projection where `keep` is true.
+
+        A mask, one truth per edge, or a function of some of pre, post, pos_pre, pos_post, distance, weight and delay, by name.
+        """
+        old = self._projection(which, "prune")
+        return self._changed(old, *pruned(old, keep))
+
+    def extend(
+        self, which: Projection | str, pre: npt.ArrayLike, post: npt.ArrayLike, weight: object = None, delay: object = None
+    ) -> Projection:
+        """More edges of an Explicit projection, from positions in its `pre` to positions in its `post`."""
+        old = self._projection(which, "extend")
+        return self._changed(old, *extended(old, pre, post, weight, delay))
+
+    def scale(self, which: Projection | str, factor: float) -> Projection:
+        """Every weight of a projection times a factor."""
+        old = self._projection(which, "scale")
+        number = one_number(factor, "", f"projection {old.name!r}: scale: factor")
+        return self._changed(old, old.rule, scaled(old, number))
 
     def stimulate(self, target: Target, stimulus: Stimulus, receptor: str | None = None) -> Stimulation:
         """Attach an input that lives inside the update of its target, such as a Poisson drive or a current."""
@@ -162,25 +232,34 @@ class Network:
         made._projections = dict(self._projections)
         made._stimulations = dict(self._stimulations)
         made._recordings = dict(self._recordings)
+        made._subnetworks = {path: SubNetwork(made, path) for path in self._subnetworks}
         return made
 
-    def merge(self, other: Network) -> None:
-        """Add all of another network on the same grid, under its own names; every draw comes from the seed of this one."""
+    def merge(self, other: Network, path: str | None = None) -> None:
+        """Add all of another network on the same grid, under its own names; every draw comes from the seed of this one.
+
+        `path`: in the sub-network of that name, which is made where there is none.
+        """
         if not isinstance(other, Network):
             raise KindError(f"merge: {shown(other)} is no network; give another Network")
         if other.dt != self._dt:
             raise ParameterError(f"merge: dt is {other.dt:g} ms there and {self._dt:g} ms here; both must be on one grid")
+        start = "" if path is None else f"{path}/"
         for kind, names in (("population", other.populations), ("projection", other.projections)):
             for name in names:
-                self._check_free(name, kind)
+                self._check_free(start + name, kind)
+        for home in ([] if path is None else [path]) + [start + home for home in other.subnetworks]:
+            if home not in self._subnetworks:
+                self.subnetwork(home)
         for p in other.populations.values():
-            self.population(p.name, p.n, p.model, **p.values)
+            self.population(start + p.name, p.n, p.model, positions=p.places and p.places.given, **p.values)
         for c in other.projections.values():
-            self.connect(self._moved(c.pre) >> self._moved(c.post), c.rule, c.synapse, c.receptor, c.name)
+            ends = (None, None) if c.like else (self._moved(c.pre, start) >> self._moved(c.post, start), c.rule)
+            self.connect(*ends, c.synapse, c.receptor, start + c.name, like=c.like and start + c.like)
         for s in other.stimulations:
-            self.stimulate(self._moved(s.target), s.stimulus, s.receptor)
-        for path, r in other.recordings.items():
-            self._recordings[path] = replace(r, target=self._moved(r.target))
+            self.stimulate(self._moved(s.target, start), s.stimulus, s.receptor)
+        for where, r in other.recordings.items():
+            self._recordings[start + where] = replace(r, path=start + where, target=self._moved(r.target, start))
 
     def describe(self) -> str:
         """Tables of populations, projections, stimuli and recordings with expected synapses and memory."""
@@ -192,15 +271,35 @@ class Network:
     def _repr_html_(self) -> str:
         return describe.as_html(self)
 
-    def _moved(self, selection: Selection) -> Selection:
+    def _moved(self, selection: Selection, start: str) -> Selection:
         """The same neurons of the population of that name in this network."""
-        return Selection(self._populations[selection.population.name], selection.subset)
+        return Selection(self._populations[start + selection.population.name], selection.subset)
+
+    def _projection(self, which: Projection | str, who: str) -> Projection:
+        """A projection of this network, by itself or by its name."""
+        name = which if isinstance(which, str) else getattr(which, "name", None)
+        if not isinstance(which, str | Projection) or name is None:
+            raise KindError(f"{who}: {shown(which)} is no projection; give one, as connect returned it, or its name")
+        if name not in self._projections:
+            raise unknown_name("network", "projection", name, self._projections)
+        found = self._projections[name]
+        if isinstance(which, Projection) and which is not found:
+            raise ParameterError(f"{who}: projection {name!r} has been changed, or belongs to another network; give its name")
+        return found
+
+    def _changed(self, old: Projection, rule: Rule, synapse: Synapse) -> Projection:
+        """The projection with another rule or synapse, in its place."""
+        like = None if old.like is None else self._projections[old.like]
+        made = projection(old.name, Route(old.pre, old.post), rule, synapse, old.receptor, self._dt, like)
+        self._projections[old.name] = made
+        return made
 
     def _taken(self, name: str) -> bool:
-        return name in self._populations or name in self._projections
+        return name in self._populations or name in self._projections or name in self._subnetworks
 
     def _check_free(self, name: str, kind: str) -> None:
-        for other, taken in (("population", self._populations), ("projection", self._projections)):
+        kinds = (("population", self._populations), ("projection", self._projections), ("sub-network", self._subnetworks))
+        for other, taken in kinds:
             if name in taken:
                 raise ParameterError(f"{kind} {name!r}: this network has a {other} of that name already; choose another one")
 
@@ -212,6 +311,15 @@ class Network:
                 "use a population of this one, as network[name] gives it"
             )
         return selection
+
+
+def _of_positions(value: object, lying: Places | None, who: str) -> object:
+    """What a function of the positions returns; anything else as it is."""
+    if not callable(value) or hasattr(value, "magnitude"):
+        return value
+    if lying is None:
+        raise ParameterError(f"{who} is a function of positions, and the population has none; make it with positions=")
+    return value(lying.points)
 
 
 def _seed(seed: object) -> int:

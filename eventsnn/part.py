@@ -204,11 +204,21 @@ class Part:
 
     def weights(self, projection: int) -> dict[str, npt.NDArray[Any]]:
         """Connections, ordered by (post, k): pre, post, weight, delay (ms)."""
+        self._engine.make_up(projection, self.step)
         return access.connections(self._engine.blocks, self.spec, projection)
 
     def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
         """New weights in the order of `weights`, for spikes from now on; spikes under way keep the old ones."""
         self._engine.set_weights(projection, access.dealt(self._engine.blocks, projection, values), self.step)
+
+    def learning(self, projection: int) -> float:
+        """The factor of `learn`."""
+        found = [b.incoming.plastic[projection] for b in self._engine.blocks if projection in b.incoming.plastic]
+        return found[0].learning if found else 1.0
+
+    def learn(self, projection: int, factor: float) -> None:
+        """From the next step on weights change by `factor` times what their rule says."""
+        self._engine.learn(projection, factor, self.step)
 
     def statistics(self) -> dict[str, object]:
         """Sizes and seconds of this part."""

@@ -14,10 +14,24 @@ from typing import Any, TypeVar
 import numpy as np
 
 from eventsnn.algebra import Constant, Distribution, Leaf
-from eventsnn.canonical import FOR_PEOPLE, KINDS, LIBRARY, Array, called, canonical, declared, first_difference, hashed, sha256
+from eventsnn.canonical import (
+    FOR_PEOPLE,
+    KINDS,
+    LATER,
+    LIBRARY,
+    Array,
+    called,
+    canonical,
+    declared,
+    declared_rule,
+    first_difference,
+    hashed,
+    sha256,
+)
 from eventsnn.errors import EventsnnError, ParameterError
 from eventsnn.model import Model, NeuronModel, Param, Receptor, State
 from eventsnn.network import Network
+from eventsnn.plasticity import PostTrace, PreState, PreTrace, SynapseModel, Variable
 from eventsnn.selection import Route, Selection
 
 T = TypeVar("T")
@@ -40,6 +54,8 @@ def restore(description: Mapping[str, Any], arrays: Arrays) -> Network:
     with reader.restoring(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # they were given where the network was made
         network = Network(seed=_entry(description, "seed", int), dt=_entry(description, "dt", float))
+        for path in _entry(description, "subnetworks", list) if "subnetworks" in description else ():
+            network.subnetwork(_fitting(path, "subnetworks", str))
         for section, add in (
             ("populations", reader.population),
             ("projections", reader.projection),
@@ -81,12 +97,17 @@ class _Reader:
 
     def population(self, network: Network, given: Any) -> None:
         model, values = self._model(_entry(given, "model", Mapping)), self._values(given)
-        network.population(_entry(given, "name", str), _entry(given, "n", int), model, **values)
+        lying = self.value(given["positions"]) if "positions" in given else None
+        network.population(_entry(given, "name", str), _entry(given, "n", int), model, positions=lying, **values)
 
     def projection(self, network: Network, given: Any) -> None:
         route = Route(self._selection(network, given, "pre"), self._selection(network, given, "post"))
         rule, synapse = self.value(_entry(given, "rule", Mapping)), self.value(_entry(given, "synapse", Mapping))
-        network.connect(route, rule, synapse, _entry(given, "receptor", str, types.NoneType), _entry(given, "name", str))
+        receptor, name = _entry(given, "receptor", str, types.NoneType), _entry(given, "name", str)
+        if "like" in given:
+            network.connect(None, None, synapse, receptor, name, like=_entry(given, "like", str))
+        else:
+            network.connect(route, rule, synapse, receptor, name)
 
     def stimulus(self, network: Network, given: Any) -> None:
         target, stimulus = self._selection(network, given, "target"), self.value(_entry(given, "stimulus", Mapping))
@@ -94,7 +115,7 @@ class _Reader:
 
     def recording(self, network: Network, given: Any) -> None:
         target, what = self._selection(network, given, "target"), _entry(given, "what", str)
-        name = _entry(given, "path", str).partition("/")[2]
+        name = _entry(given, "path", str).rpartition("/")[2]
         every, dtype = _entry(given, "every", int), _entry(given, "dtype", str)
         sampled = {"every": every * network.dt, "dtype": dtype} if every else {}
         network.record(target, what, name=None if name == what else name, **sampled)
@@ -112,6 +133,8 @@ class _Reader:
                 return self._array(shape, dtype, digest)
             case {"own": str(kind)}:
                 raise ParameterError(f"the code of {kind} is not in the store; {GIVE}")
+            case {"rule": str(kind), "weight": weight, "delay": delay}:
+                return self._rule(kind, given)(weight=self.value(weight), delay=self.value(delay), **self._values(given))
             case {"kind": "Operation", "draws": [*draws], "program": [*program]}:
                 return _expression([self.value(draw) for draw in draws], program)
             case {"kind": str(kind), **parts}:
@@ -165,7 +188,9 @@ class _Reader:
             raise ParameterError(f"{_short(name)} cannot be the name of a model")
         body: dict[str, Any] = {word: _entry(given, word, str) for word in ("equations", "threshold", "reset")}
         body |= {word: _entry(given, word, str, types.NoneType) for word in ("refractory", "current", "method")}
+        body |= {word: _fitting(given.get(word, ""), word, str) for word in LATER}
         body["crossing"] = _entry(given, "crossing", bool)
+        body["check_units"] = _fitting(given.get("check_units", True), "check_units", bool)
         body["hold"] = tuple(_fitting(word, "hold", str) for word in _entry(given, "hold", list))
         body["receptors"] = tuple(self._declared_part(Receptor, r) for r in _entry(given, "receptors", list))
         for word, part in (("params", Param), ("states", State)):
@@ -176,6 +201,31 @@ class _Reader:
                 body[attribute] = self._declared_part(part, {k: v for k, v in entry.items() if k != "name"})
         return types.new_class(name, (NeuronModel,), exec_body=lambda made: made.update(body))
 
+    def _rule(self, name: str, parts: Mapping[str, Any]) -> type[SynapseModel]:
+        """The class of a synapse that changes, as its declaration says."""
+        given = _entry(parts, "declaration", Mapping)
+        known = LIBRARY.get(name, object)
+        if issubclass(known, SynapseModel) and hashed(declared_rule(known)) == given:
+            return known
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise ParameterError(f"{_short(name)} cannot be the name of a synapse")
+        body: dict[str, Any] = {word: _entry(given, word, str) for word in ("release", "on_pre", "on_post", "sent")}
+        body["bounds"] = tuple(_fitting(word, "bounds", str) for word in _entry(given, "bounds", list))
+
+        def named(word: str, make: Callable[[Mapping[str, Any]], Any]) -> None:
+            for entry in _entry(given, word, list):
+                attribute = _entry(entry, "name", str)
+                if not attribute.isidentifier() or attribute.startswith("_") or hasattr(SynapseModel, attribute):
+                    raise ParameterError(f"{_short(attribute)} cannot be the name of a parameter, trace, state or variable")
+                body[attribute] = make({k: v for k, v in entry.items() if k != "name"})
+
+        named("params", lambda entry: self._declared_part(Param, entry))
+        for side, trace in (("pre", PreTrace), ("post", PostTrace)):
+            named(side, lambda e, trace=trace: trace(_entry(e, "tau", str), nearest=_entry(e, "nearest", bool)))  # type: ignore[misc]
+        named("states", lambda e: PreState(_entry(e, "initial", str, float)))
+        named("variables", lambda e: Variable(_entry(e, "initial", str, float), tau=_entry(e, "tau", str, types.NoneType)))
+        return types.new_class(name, (SynapseModel,), exec_body=lambda made: made.update(body))
+
     def _declared_part(self, kind: type[T], given: Any) -> T:
         """A Param, State or Receptor."""
         names = [f.name for f in fields(kind) if f.name not in FOR_PEOPLE]  # type: ignore[arg-type]
@@ -184,7 +234,10 @@ class _Reader:
 
     def _selection(self, network: Network, given: Any, name: str) -> Selection:
         chosen = _entry(given, name, Mapping)
-        population = network[_entry(chosen, "population", str)]
+        called = _entry(chosen, "population", str)
+        if called not in network.populations:
+            raise ParameterError(f"there is no population {_short(called)}")
+        population = network.populations[called]
         if "ids" in chosen:
             return population[np.asarray(self.value(chosen["ids"]))]
         return population[_entry(chosen, "start", int) : _entry(chosen, "stop", int)]

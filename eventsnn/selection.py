@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.errors import KindError, SelectionError
+from eventsnn.errors import KindError, ParameterError, SelectionError
 from eventsnn.model import Model
+from eventsnn.positions import Places
+from eventsnn.regions import Region, is_region, within
 from eventsnn.spec import Dynamics, Subset
 
 Ids = npt.NDArray[np.int64]
+F8 = npt.NDArray[np.float64]
 Index = int | slice | list[int] | npt.NDArray[np.generic] | Callable[[Ids], npt.NDArray[np.bool_]]
 
 
@@ -48,6 +51,24 @@ class Selection:
             raise SelectionError(f"{self!r} & {that!r} selects no neuron; choose at least one")
         return Selection(self.population, subset_of(both))
 
+    @property
+    def positions(self) -> F8:
+        """Where its neurons lie, shape (len(self), dimensions)."""
+        points = _placed(self.population).points
+        return points[self.subset.start : self.subset.stop] if self.subset.ids is None else points[self.subset.ids]
+
+    def where(self, region: Region | Callable[[F8], npt.NDArray[np.bool_]]) -> Selection:
+        """Its neurons in a region (Box, Ball, Annulus), or where a predicate on positions (n, dimensions) is true."""
+        points = self.positions
+        if is_region(region):
+            return self[within(region, points)]  # type: ignore[arg-type]
+        if not callable(region):
+            raise KindError(f"{self!r}.where: give a region such as Ball(0.5), or a predicate on positions, not {region!r}")
+        mask = np.asarray(region(points))
+        if mask.dtype != np.bool_ or mask.shape != (len(self),):
+            raise SelectionError(f"{self!r}.where: the predicate returned {mask.dtype} {mask.shape}; it must return a mask ({len(self)},)")
+        return self[mask]
+
     def __rshift__(self, post: Population | Selection) -> Route:
         return Route(self, selection_of(post, f"{self!r} >> ..."))
 
@@ -71,6 +92,8 @@ class Population:
     """The same, checked and lowered: what a part runs."""
     multiplicity: int = field(repr=False)
     """Most spikes that one neuron can emit in one step."""
+    places: Places | None = field(default=None, repr=False)
+    """Where its neurons lie, if they lie anywhere."""
 
     def __len__(self) -> int:
         return self.n
@@ -82,6 +105,15 @@ class Population:
 
     def __and__(self, other: Population | Selection) -> Selection:
         return self[:] & other
+
+    @property
+    def positions(self) -> F8:
+        """Where its neurons lie, shape (n, dimensions)."""
+        return _placed(self).points
+
+    def where(self, region: Region | Callable[[F8], npt.NDArray[np.bool_]]) -> Selection:
+        """Its neurons in a region, or where a predicate on positions is true."""
+        return self[:].where(region)
 
     def __rshift__(self, post: Population | Selection) -> Route:
         return self[:] >> post
@@ -106,6 +138,12 @@ def selection_of(target: object, who: str) -> Selection:
     if not isinstance(target, Population | Selection):
         raise KindError(f"{who}: {target!r} is no population; give a population or a selection of one, such as exc or exc[:100]")
     return target if isinstance(target, Selection) else Selection(target, Subset(0, target.n))
+
+
+def _placed(population: Population) -> Places:
+    if population.places is None:
+        raise ParameterError(f"population {population.name!r} has no positions; make it with positions=, an array or such as Grid")
+    return population.places
 
 
 def subset_of(ids: Ids) -> Subset:

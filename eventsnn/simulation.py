@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from eventsnn.handles import Dealt, PopulationHandle, ProjectionHandle, Sent
 from eventsnn.lower import lower, quantisation
 from eventsnn.network import Network
 from eventsnn.scheduler.engine import cores
-from eventsnn.scheduler.errors import Interrupted
+from eventsnn.scheduler.errors import Exiting, Interrupted
 from eventsnn.scheduler.executor import Call, Moved, Parts
 from eventsnn.scheduler.keeping import Note, Pace, Start
 from eventsnn.scheduler.layout import Owners
@@ -161,13 +161,16 @@ class Simulation:
         with self._reporting(until) as report:
             try:
                 done = self._parts.run(until, report, self._note)
-            except Interrupted as interrupt:
-                self._step = interrupt.step
+            except (Interrupted, Exiting) as stop:
+                self._ran(stop.step, stop.done)
                 raise
             except BaseException:
                 self._state = "failed"
                 raise
-        self._step = until
+        self._ran(until, done)
+
+    def _ran(self, step: int, done: Sequence[Mapping[str, float]]) -> None:
+        self._step = step
         for kind in {kind for seconds in done for kind in seconds} - {"step"}:
             most = sum if kind == "spikes" else max
             value = most(seconds.get(kind, 0.0) for seconds in done)

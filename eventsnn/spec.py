@@ -18,6 +18,8 @@ Key = tuple[int, int]
 
 OCTAVES = 32
 CELLS = 32
+DISTANCES = 4096
+"""Cells of a table over the distance; see Shaped."""
 SIDE = OCTAVES * CELLS + 1
 """Nodes of one side of a quantile table; see Drawn."""
 
@@ -79,6 +81,18 @@ class Drawn:
     high: float
 
 
+@dataclass(frozen=True, eq=False)
+class Shaped(Drawn):
+    """A Drawn of which some tables are functions of the distance between the two neurons.
+
+    `shapes[t]` holds the values at DISTANCES + 1 even distances from 0 to `reach`, linear in between; it is None where table t is
+    a random draw. Where it is not None, tables[t] serves expectations only.
+    """
+
+    shapes: tuple[npt.NDArray[np.float64] | None, ...] = ()
+    reach: float = 0.0
+
+
 Value = Fixed | Given | Drawn
 
 
@@ -101,10 +115,10 @@ class KernelSpec(Protocol):
 
     `step` is the text of `def step(...)`, without decorators, on scalars of the float type F. Its arguments, in this order:
     *states, refr (int32; only where `refractory`), *inputs (F, one per receptor, already in physical units),
-    I_stim (F; only where current=True was asked for), *constants (F, in the order of `constants`),
-    NREF (int32; where `refractory`).
+    I_stim (F; only where current=True was asked for), *draws (F, one per entry of `draws`), *constants (F, in the order of
+    `constants`), NREF (int32; where `refractory`).
     It returns (*new states, new refr where `refractory`, spikes) with spikes an integer 0 or 1.
-    Free names in the text: F, I0, I1 (np.int32 0 and 1), fma, mul, exp, log (portable versions).
+    Free names in the text: F, I0, I1 (np.int32 0 and 1), fma, mul, exp, log, exprel (portable versions).
     """
 
     name: str
@@ -113,6 +127,12 @@ class KernelSpec(Protocol):
     refractory: bool
     current_input: bool
     """Whether a stimulus current may enter (then step_source(current=True) works)."""
+    draws: tuple[str, ...]
+    """Kinds of the numbers that a neuron draws in a step, "normal" or "uniform".
+
+    Number k of step t comes from word t & 3 of Philox with the population's key and the counter (index in the population, t >> 2,
+    k, 1).
+    """
 
     def step_source(self, current: bool) -> str: ...
 
@@ -137,6 +157,8 @@ class Equations:
     """Of each state. Values "Fixed" may also come from parameters: see `initial_from`."""
     initial_from: Mapping[str, str]
     """State -> parameter whose (per-neuron) value it starts from, where the user gave none."""
+    normal: Drawn | None = None
+    """The standard normal distribution, where the kernel draws from it."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +225,17 @@ class TotalDegree:
 
 
 @dataclass(frozen=True)
+class PoissonDegree:
+    """The number of connections of each pair is Poisson(mean)."""
+
+    mean: float
+
+
+@dataclass(frozen=True)
 class DrawnSources:
     """Each target draws its sources uniformly from the pre subset; `distinct` draws without replacement."""
 
-    degree: FixedDegree | BinomialDegree | TotalDegree
+    degree: FixedDegree | BinomialDegree | TotalDegree | PoissonDegree
     distinct: bool
     autapses: bool
 
@@ -240,7 +269,146 @@ class Edges:
     post: npt.NDArray[np.int64]
 
 
-Rule = DrawnSources | EverySource | SameSource | DrawnTargets | Edges
+@dataclass(frozen=True)
+class SymmetricPairs:
+    """Each pair of different neurons of one subset is connected in both directions, with probability p."""
+
+    p: float
+
+
+@dataclass(frozen=True)
+class MatchedStubs:
+    """Every target has `indegree` sources and every source `outdegree` targets: a random matching of their stubs."""
+
+    indegree: int
+    outdegree: int
+    distinct: bool
+    autapses: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Where the neurons of the pre and post subsets lie: shapes (neurons, 3); a period of 0 is none, shape (3,).
+
+    Coordinates beyond the `dimensions` are 0.
+    """
+
+    pre: npt.NDArray[np.float64]
+    post: npt.NDArray[np.float64]
+    period: npt.NDArray[np.float64]
+    dimensions: int
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """How likely a connection is, by the displacement x of the one neuron from the other.
+
+    `table`: values at DISTANCES + 1 even distances from 0 to `reach`, linear in between. x lies in `low` <= x <= `high`, each of
+    shape (3,), and `inner` <= |x - center| <= `outer`.
+    """
+
+    table: npt.NDArray[np.float64]
+    reach: float
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    center: npt.NDArray[np.float64]
+    inner: float
+    outer: float
+
+
+@dataclass(frozen=True, eq=False)
+class NearPairs:
+    """Each pair is connected with the probability of its distance; masks hold the target's displacement from the source."""
+
+    profile: Profile
+    autapses: bool
+
+
+@dataclass(frozen=True, eq=False)
+class NearSources:
+    """Every target draws `count` sources in proportion to the profile; masks hold their displacement from it."""
+
+    profile: Profile
+    count: int
+    distinct: bool
+    autapses: bool
+
+
+@dataclass(frozen=True, eq=False)
+class NearTargets:
+    """Every source draws `count` targets in proportion to the profile; masks hold their displacement from it."""
+
+    profile: Profile
+    count: int
+    distinct: bool
+    autapses: bool
+
+
+@dataclass(frozen=True)
+class NearestSources:
+    """The `count` sources that lie next to each target; of equally near ones, those of the lowest index."""
+
+    count: int
+    autapses: bool
+
+
+PlainRule = (
+    DrawnSources
+    | EverySource
+    | SameSource
+    | DrawnTargets
+    | Edges
+    | SymmetricPairs
+    | MatchedStubs
+    | NearPairs
+    | NearSources
+    | NearTargets
+    | NearestSources
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A rule between neurons that lie somewhere."""
+
+    rule: PlainRule
+    space: Space
+
+
+@dataclass(frozen=True, eq=False)
+class Like:
+    """The connections of another projection: `stream` is the name under which those are drawn."""
+
+    rule: PlainRule | Located
+    stream: str
+
+
+Rule = PlainRule | Located | Like
+
+
+@dataclass(frozen=True)
+class Plasticity:
+    """How the weights of a projection change, as text and numbers.
+
+    `source` is the text of four functions on float64 scalars F; each takes (w, *variables, *states, *pre traces, *post traces,
+    since_pre, since_post, first, *constants). `release` returns the new states, `on_pre` and `on_post` the weight and the new
+    variables, `sent` what a spike carries. Times are in ms. Free names in the text: F, fma, mul, np, exp, log.
+    """
+
+    name: str
+    source: str
+    constants: tuple[tuple[str, float], ...]
+    """Parameters of the rule, in the order of the arguments."""
+    pre: tuple[tuple[float, bool], ...]
+    """Of each trace of the source: time constant (ms), and whether a spike sets it to 1 instead of adding 1."""
+    post: tuple[tuple[float, bool], ...]
+    states: tuple[float, ...]
+    """Initial values."""
+    variables: tuple[tuple[float, float], ...]
+    """Initial value and time constant (ms; 0: it does not decay) of each number of a synapse besides its weight."""
+    low: float
+    high: float
+    """Bounds of the weight, in the unit of the receptor."""
 
 
 @dataclass(frozen=True)
@@ -275,6 +443,8 @@ class ProjectionSpec:
     """Bound on the in-degree of one target."""
     by_sign: bool = False
     """Whether weights choose between two receptors by their sign (false: one was named, or there is only one)."""
+    plasticity: Plasticity | None = None
+    """None: weights stay as they are."""
 
 
 # ---- inputs that live in their target

@@ -12,7 +12,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from distributed import Worker, get_worker
@@ -20,6 +20,7 @@ from distributed.comm.addressing import get_address_host, parse_address
 
 from eventsnn.scheduler.door import RECORDS, Address, Door, Key, Tls, meet
 from eventsnn.scheduler.engine import Columns, Engine
+from eventsnn.scheduler.errors import NotJoined
 from eventsnn.scheduler.failure import Failure
 from eventsnn.scheduler.keeping import Note
 from eventsnn.scheduler.links import StreamLinks
@@ -32,6 +33,8 @@ WATCH = 1.0
 """Seconds between two looks at whether anybody still wants what the engine is doing."""
 EMERGENCY = 6.0
 """Seconds for a last checkpoint; a nanny that was told to stop kills its worker after 8."""
+PAUSE = 0.5
+"""Seconds of them in which a client may begin a run: its checkpoint holds what was changed since the last."""
 
 
 _TASKS: set[asyncio.Future[Any]] = set()
@@ -84,9 +87,11 @@ class Held:
         self._gone = threading.Event()
 
     async def watch(self, worker: Worker, key: str, run: str) -> None:
-        """Leaves when the actor is released without a close: its client has gone."""
+        """Leaves when the actor is released without a close: its client has gone. Hears peers that leave between two runs."""
         while not self._ended and key in worker.state.actors:
             await asyncio.sleep(WATCH)
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self.engine.listen()
         if not self._ended:
             self.leave()
             hold(worker, run, None)
@@ -108,22 +113,29 @@ class Held:
             finally:
                 self._gone.set()
 
-    def leave(self) -> None:
-        """The client, the scheduler or this worker goes: a last checkpoint together with the other parts, then the end."""
+    def leave(self, pause: float = 0.0) -> None:
+        """The client, the scheduler or this worker goes: a last checkpoint together with the other parts, then the end.
+
+        `pause`: seconds in which a run may begin, and make it.
+        """
         if not self._leaving:
             self._leaving = True
-            threading.Thread(target=self._leave, name="eventsnn-leave", daemon=True).start()
+            threading.Thread(target=self._leave, args=(pause,), name="eventsnn-leave", daemon=True).start()
 
-    def _leave(self) -> None:
+    def _leave(self, pause: float) -> None:
+        began = time.monotonic()
         self.engine.retire()
+        while not self.engine.retired and time.monotonic() < began + pause:
+            time.sleep(0.01)
         with contextlib.suppress(RuntimeError):  # it has ended already
-            concurrent.futures.wait([self.engine.submit(self.engine.leave)], timeout=EMERGENCY)
+            leaving = self.engine.submit(self.engine.leave)
+            concurrent.futures.wait([leaving], timeout=began + EMERGENCY - time.monotonic())
         self.engine.abort()
         with contextlib.suppress(Exception):  # nobody is left to be told
             self.end(False)
 
     async def close(self) -> None:
-        self.leave()
+        self.leave(PAUSE)
         until = time.monotonic() + EMERGENCY + 1.0
         while not self._gone.is_set() and time.monotonic() < until:
             await asyncio.sleep(0.02)
@@ -175,7 +187,7 @@ class PartActor:
         return await self._in_engine(self._engine.run, until, report if topic else None, note)
 
     async def checkpoint(self, note: Note) -> Any:
-        return await self._in_engine(self._engine.keep, note)
+        return await self._in_engine(self._engine.checkpoint, note)
 
     async def commit(self, step: int) -> Any:
         assert self._held.recording is not None
@@ -216,7 +228,8 @@ class PartActor:
     def _join(self, addresses: list[Address], deadline: float) -> dict[int, str]:
         door = self._held.door
         assert door is not None
-        sockets = meet(door, addresses, deadline)
+        with _joining():
+            sockets = meet(door, addresses, deadline)
         kinds = {rank: "tls" if door.tls else s.family.name for rank, s in sockets.items()}
         self._engine.join(StreamLinks(self._rank, sockets, deadline, 0))
         return kinds
@@ -227,7 +240,8 @@ class PartActor:
         until = time.monotonic() + 60.0
         request.found()
         if self._rank:
-            self._engine.sender = RecordSender(door.dial(0, host, RECORDS, until))
+            with _joining():
+                self._engine.sender = RecordSender(door.dial(0, host, RECORDS, until))
             self._engine.record(self._engine.sender, request)
             return
         recording = self._held.recording = Recording(request, self._spec, columns)
@@ -235,10 +249,19 @@ class PartActor:
         self._engine.record(recorder, request, recording)
         events = [table.every == 0 for table in self._spec.recordings]
         for rank in range(1, len(columns)):
-            sock = door.wait((rank, RECORDS), until)
+            with _joining():
+                sock = door.wait((rank, RECORDS), until)
             receiver = RecordReceiver(sock, rank, events, recorder)
             receiver.step = 0 if request.start is None else request.start.step  # what is there counts as reported
             recording.receivers.append(receiver)
+
+
+@contextlib.contextmanager
+def _joining() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotJoined(str(error)) from error
 
 
 def _close_on_sigterm(worker: Worker) -> None:

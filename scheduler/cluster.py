@@ -18,7 +18,7 @@ from distributed import Actor, Client, Future
 from eventsnn.scheduler.actors import PartActor, PopulationActor
 from eventsnn.scheduler.door import Address, Key
 from eventsnn.scheduler.engine import Progress
-from eventsnn.scheduler.errors import Interrupted, WorkersLeft
+from eventsnn.scheduler.errors import STOPS, WorkersLeft, stopped
 from eventsnn.scheduler.executor import Call, Joined
 from eventsnn.scheduler.keeping import Note
 from eventsnn.scheduler.layout import named
@@ -74,24 +74,24 @@ class DaskParts:
             topic = self._follow(reports) if reports else None
             when = "during the run"
             calls = {rank: ask(part, "run", until, topic, note) for rank, part in self._parts.items()}
-            interrupted = False
+            stop: BaseException | None = None
             try:
                 answers = self._watch.answers(calls, when, together=True)
-            except KeyboardInterrupt:
-                interrupted = True
+            except STOPS as signal:
+                stop = signal
                 for part in self._parts.values():
                     ask(part, "stop")
                 answers = self._watch.answers(calls, when, together=True)
             done: list[dict[str, float]] = [answers[rank] for rank in sorted(answers)]
             step = int(min(seconds["step"] for seconds in done))
-            if step < until and not interrupted:
+            if step < until and stop is None:
                 raise WorkersLeft(step)  # their checkpoint has committed what was recorded
             if self._request is not None:
                 self._watch.answers({0: ask(self._parts[0], "commit", step)}, "while recordings were committed")
             if reports:
                 reports.end(step, int(sum(seconds["spikes"] for seconds in done)))
-        if interrupted:
-            raise Interrupted(step)
+        if stop is not None:
+            raise stopped(stop, step, done) from stop
         return done
 
     def checkpoint(self, note: Note) -> None:

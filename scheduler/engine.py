@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.scheduler.errors import LinkLost, WorkersLeft
 from eventsnn.scheduler.keeping import Keeper, Note, Start, pieces
 from eventsnn.scheduler.links import Links
 from eventsnn.scheduler.records import RecordSender, Sink
@@ -33,8 +34,11 @@ Columns = dict[int, npt.NDArray[np.int64]]
 
 LEG = struct.Struct("<Bq")
 """What is wished for; steps that the next leg should have."""
-STOP, RETIRE, KEEP = 1, 2, 4
-"""Wishes: end the run; make a checkpoint and end it; make a checkpoint."""
+STOP, RETIRE, KEEP, CHANGED, NOTED = 1, 2, 4, 8, 16
+"""Wishes: end the run; make a checkpoint and end it; make a checkpoint. And facts: neurons of this part were changed since the
+last note; this is part 0, and it has the client's note of all changes so far."""
+CHANGING = frozenset({"set", "inject", "set_weights", "learn"})
+"""Methods of a part that change what a note counts."""
 FIRST_LEG = 64
 """Epochs."""
 LEG_SECONDS = 0.5
@@ -63,11 +67,19 @@ class Engine:
         self.told: dict[str, float] = {}
         """For who looks on: step, until, speed of the last leg (steps per second), spikes, and seconds by kind of work so far."""
         self._part: Part | None = None
-        self._retired = False
+        self.retired = False
+        """Whether parts have agreed to end, because of those that leave."""
+        self._changed = False
+        self._heard: int | None = None
+        """What parts agreed on before something that this one has not been asked for yet."""
+        self._lost: LinkLost | None = None
+        """What was found while this part did nothing."""
+        self._last: Future[Any] | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"eventsnn-part-{rank}")
 
     def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
-        return self._pool.submit(work, *args)
+        self._last = self._pool.submit(work, *args)
+        return self._last
 
     @property
     def part(self) -> Part:
@@ -105,14 +117,15 @@ class Engine:
     def run(self, until: int, progress: Progress | None, note: Note) -> dict[str, float]:
         """Runs to the step `until`, or to where `stop` or `retiring` took effect; seconds by kind of work, and the step reached.
 
-        Parts with peers run in legs and agree between them, so that all make checkpoints, and stop, at the same steps.
+        Parts with peers run in legs and agree before the first, between them and after the last, so that all make checkpoints,
+        and stop, at the same steps.
         """
         part, keeper, alone = self.part, self.keeper, self.links is None or not self.links.peers
         total: dict[str, float] = defaultdict(float)
         leg = FIRST_LEG * self._epoch
-        wishes = 0
-        if keeper is not None:
-            keeper.note = note
+        wishes, began = self._begin(note)
+        if began:
+            total["checkpoint"] += began
         while part.step < until and not wishes & (STOP | RETIRE) and not self.aborted.is_set():
             before = part.step
             goal = min(until, part.step + leg, keeper.next(part.step) if keeper else until)
@@ -123,33 +136,66 @@ class Engine:
             so_far = {k: self.told.get(k, 0.0) + v for k, v in seconds.items() if k != "spikes"}
             speed = (part.step - before) / max(seconds["wall"], 1e-9)
             self.told = {**so_far, "spikes": part.spikes, "step": part.step, "until": until, "speed": speed}
-            if part.step < until:
-                wishes, leg = self._agree(leg)
+            wishes, leg = self._agree(leg)
             if keeper and not self.aborted.is_set() and (wishes & (KEEP | RETIRE) or keeper.scheduled(part.step)):
-                total["checkpoint"] += self.keep()
-        self._retired = bool(wishes & RETIRE)
+                total["checkpoint"] += self._keep()
+        self.retired = bool(wishes & RETIRE)
         return {**total, "spikes": float(part.spikes), "step": float(part.step)}
 
-    def keep(self, note: Note | None = None) -> float:
-        """Makes a checkpoint, with all other parts; the seconds that it took."""
+    def checkpoint(self, note: Note) -> None:
+        """Makes a checkpoint, with all other parts."""
+        wishes, _ = self._begin(note)
+        if not wishes & RETIRE:
+            self._keep()
+
+    def leave(self) -> None:
+        """The last work of a part whose client or worker goes: a checkpoint, if the run that `retire` ended has not made one."""
+        if self.keeper is not None and not self.retired and not self.aborted.is_set() and self._part is not None:
+            self._begin(None)
+
+    def _begin(self, note: Note | None) -> tuple[int, float]:
+        """What parts wish for before they do anything together; makes the checkpoint of those that leave, and tells its seconds.
+
+        `note`: of what is to be done; None: only a peer is answered, or told. Such a checkpoint, between runs, has the note that
+        part 0 knows, and is not made where that does not count what was changed since.
+        """
+        if self.retired:
+            raise WorkersLeft(self.part.step)
+        if self._lost is not None:
+            raise self._lost
+        if note is not None and self.keeper is not None:
+            self.keeper.note = note
+        if self._heard is None:
+            noted = note is not None and self.rank == 0
+            self._heard, _ = self._agree(0, CHANGED * self._changed | NOTED * noted)
+        wishes = self._heard
+        if note is not None:
+            self._heard, self._changed = None, False
+        self.retired = bool(wishes & RETIRE)
+        if self.retired and self.keeper is not None and (wishes & NOTED or not wishes & CHANGED):
+            return wishes, self._keep()
+        return wishes, 0.0
+
+    def _keep(self) -> float:
+        """The seconds that a checkpoint took."""
         began = time.perf_counter()
         assert self.keeper is not None
-        if note is not None:
-            self.keeper.note = note
         self.keeper.make(self.part, self.links)
         seconds = time.perf_counter() - began
         self.part.took("checkpoint", seconds)
         return seconds
 
-    def leave(self) -> None:
-        """The last work of a part whose client or worker goes: a checkpoint, if the run that `retire` ended has not made one."""
-        if self.keeper is not None and not self._retired and not self.aborted.is_set() and self._part is not None:
-            self.keep()
+    def _answer(self) -> None:
+        if self._heard is None and not self.retired and not self.aborted.is_set():
+            try:
+                self._begin(None)
+            except LinkLost as lost:
+                self._lost = lost
 
-    def _agree(self, steps: int) -> tuple[int, int]:
+    def _agree(self, steps: int, facts: int = 0) -> tuple[int, int]:
         """What any part wishes for, and the shortest leg that any part wishes for."""
         due = self.keeper is not None and self.keeper.due
-        wishes = STOP * self.stop.is_set() | RETIRE * self.retiring.is_set() | KEEP * due
+        wishes = facts | STOP * self.stop.is_set() | RETIRE * self.retiring.is_set() | KEEP * due
         if self.links is None or not self.links.peers:
             return wishes, steps
         packet = LEG.pack(wishes, steps)
@@ -159,9 +205,16 @@ class Engine:
         return wishes, steps
 
     def ask(self, method: str, args: tuple[Any, ...]) -> Any:
+        self._changed |= method in CHANGING
         return getattr(self.part, method)(*args)
 
     # ---- from any thread
+
+    def listen(self) -> None:
+        """Answers a peer that begins something while this part does nothing: it may be one that leaves between two runs."""
+        idle = self._last is None or self._last.done()
+        if idle and self.keeper is not None and self.links is not None and self.links.called():
+            self.submit(self._answer)
 
     def retire(self) -> None:
         """Ends a run of all parts soon, at one step, with a checkpoint; where none goes on, asks for the checkpoint only."""

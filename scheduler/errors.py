@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from eventsnn.errors import EventsnnError
 
 
@@ -56,6 +58,15 @@ class RecordsLost(EventsnnError, RuntimeError):
     """Recorded rows could not travel to the part that writes them."""
 
 
+class NotJoined(EventsnnError, RuntimeError):
+    """Two parts found no way to each other; the text says which, and why."""
+
+    kept = ""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}{self.kept}"
+
+
 class ClusterLost(EventsnnError, RuntimeError):
     """The Dask scheduler is gone, or has no workers."""
 
@@ -67,6 +78,24 @@ class Unreachable(EventsnnError, RuntimeError):
 class Interrupted(KeyboardInterrupt):
     """A run that was interrupted, and ended in order at `step`, which all parts have reached."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, done: Sequence[Mapping[str, float]]) -> None:
+        """`done`: what the run would have returned."""
         super().__init__(step)
-        self.step = step
+        self.step, self.done = step, done
+
+
+class Exiting(SystemExit):
+    """As Interrupted, where whoever handles the signal asked for the end of the process, with that exit code."""
+
+    def __init__(self, step: int, done: Sequence[Mapping[str, float]], code: object) -> None:
+        super().__init__(code)
+        self.step, self.done = step, done
+
+
+STOPS = (KeyboardInterrupt, SystemExit)
+"""What a signal raises where a run is waited for."""
+
+
+def stopped(by: BaseException, step: int, done: Sequence[Mapping[str, float]]) -> Interrupted | Exiting:
+    """What to raise when a run has ended in order because of `by`, one of STOPS."""
+    return Exiting(step, done, by.code) if isinstance(by, SystemExit) else Interrupted(step, done)

@@ -49,7 +49,8 @@ class Parts(Protocol):
     def run(self, until: int, progress: Progress | None, note: Note) -> list[dict[str, float]]:
         """Runs all parts to the step `until` and commits; seconds by kind of work and the step reached, of each part.
 
-        KeyboardInterrupt stops all parts at one step, commits, and is raised again. `note` goes into checkpoints.
+        KeyboardInterrupt and SystemExit stop all parts at one step and commit; then Interrupted or Exiting is raised. `note` goes
+        into checkpoints.
         """
         ...
 

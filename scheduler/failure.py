@@ -7,9 +7,9 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eventsnn.scheduler.errors import LinkLost, PartFailed, PlanError, RecordsLost, WorkerLost, WorkersLeft
+from eventsnn.scheduler.errors import LinkLost, NotJoined, PartFailed, PlanError, RecordsLost, WorkerLost, WorkersLeft
 
-FOLLOWS = (LinkLost, RecordsLost)
+FOLLOWS = (LinkLost, NotJoined, RecordsLost)
 """What a part raises when another one has failed: seldom the cause."""
 SPEAKS = (*FOLLOWS, PlanError, WorkerLost, WorkersLeft)
 """Errors whose text already says which part it was."""

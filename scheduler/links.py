@@ -6,6 +6,7 @@ The compiled epoch loop uses the descriptors in `fds` directly; `exchange` is th
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -38,6 +39,8 @@ class Links(Protocol):
     def exchange(self, step: int, packets: Sequence[Packet], size: int | None = None) -> list[memoryview]: ...
 
     def lost(self, peer: int, step: int, why: str) -> LinkLost: ...
+
+    def called(self) -> bool: ...
 
     def abort(self) -> None: ...
 
@@ -80,6 +83,14 @@ class StreamLinks:
         """The error to raise. Closes every link, so that all other parts see the failure at once, in one hop."""
         self.close()
         return LinkLost(self.rank, peer, step, why)
+
+    def called(self) -> bool:
+        """Whether a peer has sent something, or is gone; for a part that awaits nothing."""
+        poll = select.poll()
+        for s in self._sockets:
+            if s.fileno() >= 0:
+                poll.register(s, select.POLLIN)
+        return bool(poll.poll(0))
 
     def abort(self) -> None:
         for s in self._sockets:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from eventsnn.scheduler.engine import Columns, Engine, Progress
-from eventsnn.scheduler.errors import Interrupted
+from eventsnn.scheduler.errors import STOPS, stopped
 from eventsnn.scheduler.executor import Call, Joined
 from eventsnn.scheduler.failure import cause, named
 from eventsnn.scheduler.keeping import Note
@@ -51,12 +51,12 @@ class LocalParts:
         if self._recording is not None:
             self._recording.aim(until)
         reports = Joined(len(self._engines), progress) if progress else None
-        interrupted = False
+        stop: BaseException | None = None
         futures = {e.rank: e.submit(e.run, until, reports.of(e.rank) if reports else None, note) for e in self._engines}
         try:
             concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
-        except KeyboardInterrupt:
-            interrupted = True
+        except STOPS as signal:
+            stop = signal
             for engine in self._engines:
                 engine.stop.set()
         done: list[dict[str, float]] = self._settle(futures)
@@ -65,12 +65,12 @@ class LocalParts:
             self._recording.commit(step)
         if reports:
             reports.end(step, int(sum(seconds["spikes"] for seconds in done)))
-        if interrupted:
-            raise Interrupted(step)
+        if stop is not None:
+            raise stopped(stop, step, done) from stop
         return done
 
     def checkpoint(self, note: Note) -> None:
-        self._each(lambda engine: engine.keep(note))
+        self._each(lambda engine: engine.checkpoint(note))
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
         futures = []
@@ -99,7 +99,7 @@ class LocalParts:
         try:
             done, _ = concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
             failed = any(future.exception() for future in done)
-        except KeyboardInterrupt:
+        except STOPS:
             self._abort()
             raise
         if failed:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from distributed import Client
 from eventsnn.errors import StateError
 from eventsnn.scheduler.cluster import DaskParts
 from eventsnn.scheduler.engine import Progress
-from eventsnn.scheduler.errors import ClusterLost, PlanError, WorkerLost, WorkersLeft
+from eventsnn.scheduler.errors import STOPS, ClusterLost, Exiting, Interrupted, NotJoined, PlanError, WorkerLost, WorkersLeft
 from eventsnn.scheduler.executor import Call, Moved
 from eventsnn.scheduler.keeping import Note, Start
 from eventsnn.scheduler.plan import Plan
@@ -53,7 +53,7 @@ class RecoveringParts:
         self._step = self._start.step if self._start is not None else 0
         self._gone: set[str] = set()
         self._tries = 0
-        self._mending = False
+        self._mending = self._halfway = False
         self._note: Note = {}
 
     @property
@@ -72,18 +72,21 @@ class RecoveringParts:
             self._mend(lost)
 
     def run(self, until: int, progress: Progress | None, note: Note) -> list[dict[str, float]]:
+        self._require_whole()
         while True:
             try:
                 done = self._parts.run(until, progress, self._counted(note, len(self._journal)))
             except LOST as lost:
                 self._mend(lost)
+            except (Interrupted, Exiting) as stop:
+                self._ran(stop.step, stop.done)
+                raise
             else:
-                self._step = until
-                if any(seconds.get("checkpoint") for seconds in done):
-                    self._mark(self._note)
+                self._ran(until, done)
                 return done
 
     def checkpoint(self, note: Note) -> None:
+        self._require_whole()
         while True:
             try:
                 self._parts.checkpoint(self._counted(note, len(self._journal)))
@@ -95,6 +98,7 @@ class RecoveringParts:
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
         """Raises Moved where the parts had to be built anew."""
+        self._require_whole()
         try:
             return self._parts.ask(calls)
         except LOST as lost:
@@ -115,6 +119,15 @@ class RecoveringParts:
             if not self._recover:
                 raise
             log.warning("%s; what was run is in the store", lost)
+
+    def _ran(self, step: int, done: Sequence[Mapping[str, float]]) -> None:
+        self._step = step
+        if any(seconds.get("checkpoint") for seconds in done):
+            self._mark(self._note)
+
+    def _require_whole(self) -> None:
+        if self._halfway:
+            raise RuntimeError("the run was interrupted while it was recovered from a loss; go on with snn.resume(store)")
 
     # ---- after a loss
 
@@ -138,8 +151,11 @@ class RecoveringParts:
                 self._wait(lost)
                 self._mending = True
                 self._again(start)
-            except LOST as another:
+            except (*LOST, NotJoined) as another:
                 lost = another
+            except STOPS as stop:
+                self._halfway = True
+                raise (stop.__cause__ or stop) from None  # not a run that ended in order: it was not yet where the script is
             else:
                 return
             finally:
@@ -167,7 +183,7 @@ class RecoveringParts:
 
     def _leave(self, lost: Exception) -> None:
         """Lets go of the parts that are left, and of workers that do not answer; the one that hangs need not be the one lost."""
-        for worker in self._silent() if isinstance(lost, WorkerLost) else ():
+        for worker in () if isinstance(lost, WorkersLeft) else self._silent():
             self._gone.add(worker)
             self._parts.forget(worker)
             threading.Thread(target=self._restart, args=(worker,), name="eventsnn-restart", daemon=True).start()

@@ -13,8 +13,12 @@ import numpy.typing as npt
 from eventsnn.draws import spread
 from eventsnn.spec import NetworkSpec, ProjectionSpec
 
-SYNAPSE = {0: 2, 16: 4, 32: 6}
+CHANGING = 64
+"""Bits of a weight that changes."""
+SYNAPSE = {0: 2, 16: 4, 32: 6, CHANGING: 10}
 """Bytes per synapse, by how its weight is stored: a 16-bit target, and a weight unless all are equal."""
+HISTORY = 24 + 16 * 16
+"""Bytes per target whose synapses change: where its spikes are kept, and about so many of them."""
 RING_SYNAPSE = 8
 """Bytes per synapse where segments are short: target, weight and delay."""
 SEGMENT = 8
@@ -105,6 +109,9 @@ def _bundles(spec: NetworkSpec, p: ProjectionSpec, count: float) -> list[Bundle]
         if part > 0.0:
             receptor = spec.populations[p.post].receptors[number]
             shift = p.exponent - receptor.exponent
+            if p.plasticity is not None:
+                found.append(Bundle(Kind(number, True, CHANGING, spec.projections.index(p)), p, count * part))
+                continue
             weight = abs(float(weights[0])) if p.magnitude else float(weights[0])
             value = shift if p.bits else round(math.ldexp(weight, -p.exponent)) << max(0, shift)
             found.append(Bundle(Kind(number, receptor.wide, p.bits, value), p, count * part))
@@ -124,6 +131,12 @@ def _table_bytes(kind: Kind, members: Sequence[Bundle], rows: int, neurons: int,
     horizon = max(b.projection.max_delay for b in members)
     slots = 1 << horizon.bit_length()
     starts = ROW * (rows + 1.0) * blocks
+    if kind.bits == CHANGING:
+        rule = members[0].projection.plasticity
+        assert rule is not None
+        remembered = SEGMENT * (3 + len(rule.pre) + len(rule.states))
+        each = SYNAPSE[CHANGING] + 8 * len(rule.variables)
+        return starts + synapses * each + remembered * found + SLOT * slots * blocks + HISTORY * neurons
     if horizon <= LONGEST_RING and synapses < SHORT * found:
         return starts + synapses * RING_SYNAPSE + slots * neurons * (8.0 if kind.wide else 4.0)
     return starts + synapses * SYNAPSE[kind.bits] + SEGMENT * found + SLOT * slots * blocks

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import re
 from collections.abc import Collection, Coroutine, Iterable, Mapping
-from pathlib import PurePosixPath
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
+PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
+"""What a process that is killed leaves of a write to a local folder."""
+
 _AT_ONCE = 16
+
+_T = TypeVar("_T")
+
+
+def as_json(node: Mapping[str, Any]) -> bytes:
+    """The object of metadata."""
+    return json.dumps(node, separators=(",", ":")).encode()
 
 
 def write_objects(store: Store, objects: Mapping[str, bytes]) -> None:
@@ -29,6 +43,20 @@ def read_object(store: Store, key: str) -> bytes | None:
     except FileNotFoundError:
         return None
     return None if found is None else found.to_bytes()
+
+
+def read_objects(store: Store, keys: Iterable[str]) -> list[bytes | None]:
+    """The bytes of objects; None for those that are not there."""
+    make = default_buffer_prototype()
+    return [None if found is None else found.to_bytes() for found in _all(store.get(key, make) for key in keys)]
+
+
+def flush_objects(store: Store, keys: Collection[str]) -> None:
+    """Return when objects, and their names, would outlast a loss of power: on disk; other stores answer for it themselves."""
+    if isinstance(store, LocalStore):
+        paths = [store.root / key for key in keys]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # many at once share the work of the file system
+            list(pool.map(_flush, [*paths, *{store.root / parent for key in keys for parent in PurePosixPath(key).parents}]))
 
 
 def delete_objects(store: Store, keys: Collection[str]) -> None:
@@ -58,18 +86,29 @@ def list_top(store: Store) -> list[str]:
     return sync(collect())
 
 
-def _all(tasks: Iterable[Coroutine[Any, Any, None]]) -> None:
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _all(tasks: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     """Do them all, some at once; raises the first failure once none is under way."""
 
-    async def run() -> list[BaseException | None]:
+    async def run() -> list[_T | BaseException]:
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(task: Coroutine[Any, Any, None]) -> None:
+        async def one(task: Coroutine[Any, Any, _T]) -> _T:
             async with gate:
-                await task
+                return await task
 
         return await asyncio.gather(*map(one, tasks), return_exceptions=True)
 
-    for failure in sync(run()):
-        if failure is not None:
-            raise failure
+    done = []
+    for found in sync(run()):
+        if isinstance(found, BaseException):
+            raise found
+        done.append(found)
+    return done

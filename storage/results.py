@@ -18,6 +18,7 @@ from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreMissing, StoreUnusable
 from eventsnn.storage.objects import read_object
 from eventsnn.storage.targets import ROOT, Place, resolve
+from eventsnn.storage.watchful import WatchfulStore
 
 
 def open_run(source: object, storage_options: Mapping[str, Any] | None = None) -> xr.DataTree:
@@ -29,10 +30,13 @@ def open_run(source: object, storage_options: Mapping[str, Any] | None = None) -
     Of recordings that keep the last steps only, these are shown. (Their arrays in the store begin with the first step of the run;
     rows before the group's attribute first_row are gone, or on their way, and read as zeros with plain xarray or Zarr.)
 
+    What a tree still has to read may be gone when its run has gone on, or the store been packed: that raises StoreMissing, and
+    the store has to be opened again.
+
     Raises StoreMissing where there is no store, StoreUnusable where it is not one of this package.
     """
     place, _ = read_commit(source, storage_options)
-    store: Any = place.store  # xarray's annotations leave Zarr stores out
+    store: Any = WatchfulStore(place.store)  # xarray's annotations leave Zarr stores out
     groups = xr.open_groups(store, engine="zarr", consolidated=True)
     return xr.DataTree.from_dict({path: _as_recorded(group) for path, group in groups.items()})
 

@@ -12,6 +12,7 @@ from zarr.core.sync import sync
 
 from eventsnn.storage.checkpoints import Checkpoints
 from eventsnn.storage.clock import times
+from eventsnn.storage.packing import is_packed
 from eventsnn.storage.results import read_commit
 from eventsnn.storage.targets import Place
 
@@ -30,7 +31,7 @@ def summary(source: object, storage_options: Mapping[str, Any] | None = None) ->
     versions = ", ".join(f"{name} {number}" for name, number in attrs["versions"].items())
     lines = [
         f"{place.name}: {attrs['committed_ms']:,.10g} ms committed, {_bytes(_size(place))}",
-        *_activity(attrs, place.name),
+        *_activity(attrs, place.name, is_packed(nodes)),
         *_checkpoints(place, attrs["dt"]),
         f"dt {attrs['dt']} ms, seed {attrs.get('seed', 'unknown')}; {versions}",
         *_populations(attrs.get("network")),
@@ -40,13 +41,13 @@ def summary(source: object, storage_options: Mapping[str, Any] | None = None) ->
     return "\n".join(lines)
 
 
-def _activity(attrs: Mapping[str, Any], name: str) -> list[str]:
+def _activity(attrs: Mapping[str, Any], name: str, packed: bool) -> list[str]:
     """One line: whether the run goes on, where the store says when it was written last."""
     run, committed = attrs.get("run"), attrs["committed_ms"]
     if run is None:
         return []
     if run["state"] == "ended":
-        return ["not active: ended"]
+        return ["not active: ended" + (", packed" if packed else "")]
     age = max((datetime.now(UTC) - datetime.fromisoformat(run["updated"])).total_seconds(), 0.0)
     until = run["until_ms"]
     ahead = until is not None and until > committed

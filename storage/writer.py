@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,10 +14,12 @@ from eventsnn.spec import RecordingSpec
 from eventsnn.storage.arrays import GrowingArray, Objects
 from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreUnusable
-from eventsnn.storage.objects import delete_objects, list_objects, read_object, write_objects
+from eventsnn.storage.objects import PARTIAL, as_json, delete_objects, list_objects, read_object, write_objects
 from eventsnn.storage.ownership import Ownership
+from eventsnn.storage.packing import convert
 from eventsnn.storage.results import read_commit
 from eventsnn.storage.rollback import require_same
+from eventsnn.storage.shards import unsharded
 from eventsnn.storage.tables import make_tables
 from eventsnn.storage.targets import ROOT, Place, clear, require_free
 
@@ -28,9 +28,6 @@ Rows = dict[str, tuple[int, int]]
 
 _MARKS = 3
 """Moments to which a run may still go back: two checkpoints, and one in the making."""
-
-_PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
-"""What a process that is killed leaves of a write to a local folder."""
 
 _PACKAGES = ("eventsnn", "numpy", "xarray", "zarr")
 
@@ -74,8 +71,9 @@ class StoreWriter:
     def resume(self, step: int, rows: Mapping[str, int]) -> None:
         """Take up a store where it stood after `step`, when its arrays had so many rows.
 
-        What was written since is taken back, after the commit record has ceased to speak of it. Killed half way, it can be done
-        again. Raises StoreMissing, or StoreUnusable where the store is not one of this run or has not, or not any more, all rows.
+        What was written since is taken back, after the commit record has ceased to speak of it; arrays in shards are unpacked
+        before, for only chunks can grow. Killed half way, it can be done again. Raises StoreMissing, or StoreUnusable where the
+        store is not one of this run or has not, or not any more, all rows.
         """
         name = self._place.name
         _, record = read_commit(self._place.folder or self._store)
@@ -84,7 +82,9 @@ class StoreWriter:
             raise StoreUnusable(f"store {name} has dt {dt} ms and this run {self._dt} ms; resume with the network that it had")
         if step > committed:
             raise StoreUnusable(f"store {name} holds everything up to step {committed} only, and cannot go on after step {step}")
-        require_same(record["consolidated_metadata"]["metadata"], self._nodes, name)
+        stored = record["consolidated_metadata"]["metadata"].items()
+        plain = {path: unsharded(node) if node["node_type"] == "array" else node for path, node in stored}
+        require_same(plain, self._nodes, name)
         coordinates = self._coordinates()
         for key, data in coordinates.items():
             if read_object(self._store, key) != data:
@@ -92,12 +92,13 @@ class StoreWriter:
                     f"{key} of store {name} names other neurons than this run; resume with the network that it had"
                 )
         self._owner.take()
+        convert(self._place, self._owner, unsharded)
         keys = frozenset(list_objects(self._store))
         self._rewind(step, rows, keys)
         with self._owner.held():
             self._publish(step)
             own = keys.intersection(f"{path}/{ROOT}" for path in self._nodes)
-            partial = [key for key in keys if _PARTIAL.search(key)]
+            partial = [key for key in keys if PARTIAL.search(key)]
             delete_objects(self._store, [*own, *partial])
             self._trim()
             self._flush()
@@ -163,7 +164,7 @@ class StoreWriter:
         written once, when the run ends. Then the record says that it has, and the store is nobody's.
         """
         with self._owner.held():
-            write_objects(self._store, {f"{path}/{ROOT}": _dump(node) for path, node in self._nodes.items()})
+            write_objects(self._store, {f"{path}/{ROOT}": as_json(node) for path, node in self._nodes.items()})
             self._publish(self._step, "ended")
             objects: Objects = {}
             for array in self._growing:
@@ -215,7 +216,7 @@ class StoreWriter:
         }
         consolidated = {"kind": "inline", "must_understand": False, "metadata": self._nodes}
         root = {"zarr_format": 3, "node_type": "group", "attributes": attrs, "consolidated_metadata": consolidated}
-        write_objects(self._store, {ROOT: _dump(root)})
+        write_objects(self._store, {ROOT: as_json(root)})
         self._step, self._rows = step, {array.path: (array.first, array.rows) for array in self._growing}
 
     def _trim(self, *moments: Rows) -> None:
@@ -240,10 +241,6 @@ class StoreWriter:
 
 def _ms(step: int, dt: float) -> float:
     return float(times(np.array([step]), dt)[0])
-
-
-def _dump(node: Mapping[str, Any]) -> bytes:
-    return json.dumps(node, separators=(",", ":")).encode()
 
 
 def _versions() -> dict[str, str]:

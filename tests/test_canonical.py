@@ -126,7 +126,7 @@ def test_a_quantity_is_the_number_that_it_means() -> None:
 def test_a_weight_is_told_in_the_unit_of_its_receptor() -> None:
     class Strong(snn.NeuronModel):
         V_m = snn.State(0.0, "V")
-        equations = "dV_m/dt = -V_m/10"
+        equations = "dV_m/dt = -V_m/(10*ms)"
         receptors = (snn.Receptor("in", "V", "V_m += w"),)
         threshold = "V_m >= 1"
 

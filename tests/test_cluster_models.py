@@ -35,6 +35,7 @@ class Izhikevich(snn.NeuronModel):
     threshold = "v >= 30"
     reset = "v = c; u += d"
     method = "rk4"
+    check_units = False
 
 
 class Leaky(snn.NeuronModel):

@@ -55,8 +55,8 @@ class Conductance(NeuronModel):
     tau = Param(10.0, "ms")
     V_m = State(-60.0, "mV")
     g = State(2.0)
-    equations = "dV_m/dt = (-60 - V_m - g*V_m)/tau; dg/dt = -g/5"
-    receptors = (Receptor("ex", "nS", "g += w", magnitude=True),)
+    equations = "dV_m/dt = (-60 - V_m - g*V_m)/tau; dg/dt = -g/(5*ms)"
+    receptors = (Receptor("ex", "", "g += w", magnitude=True),)
     threshold = "V_m >= 0"
 
 

@@ -19,7 +19,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 import eventsnn as snn
-from eventsnn.scheduler.errors import ClusterLost, WorkerLost
+import eventsnn.part
+from eventsnn.scheduler import actors, watch
+from eventsnn.scheduler.errors import ClusterLost, NotJoined, WorkerLost
 from tests.test_resume import assert_equal, change, mixed
 
 TIME = 1500.0
@@ -236,3 +238,42 @@ class Workers:
     def _start(self, module: str, *args: str) -> subprocess.Popen[bytes]:
         common = ["--scheduler-file", self.file, "--host", "127.0.0.1", "--no-dashboard"]
         return subprocess.Popen([sys.executable, "-m", module, *common, *args], stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(("failures", "error"), [(1, ConnectionRefusedError("refused")), (99, TimeoutError("in time"))])
+def test_parts_that_cannot_be_linked_after_a_loss_are_another_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, error: OSError
+) -> None:
+    """And not for ever; before any loss it is the user who must know."""
+    plain, leg, left = actors.meet, eventsnn.part.Part.run, iter(range(failures))
+    lost = threading.Event()
+
+    def meet(door: Any, *args: Any) -> Any:
+        if lost.is_set() and door.rank == 1 and next(left, None) is not None:
+            raise error
+        return plain(door, *args)
+
+    def run(self: Any, *args: Any) -> Any:
+        if self.rank == 0 and not lost.is_set():
+            lost.set()
+            raise self._links.lost(1, self.step, "it hung up")
+        return leg(self, *args)
+
+    monkeypatch.setattr(actors, "meet", meet)
+    monkeypatch.setattr(eventsnn.part.Part, "run", run)
+    monkeypatch.setattr(watch, "GRACE", 0.2)
+    here = {"processes": False, "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, **here) as made, made.get_client() as client:
+        with snn.Simulation(mixed(), store=tmp_path / "run.zarr", client=client) as sim:
+            if failures == 1:
+                sim.run(10.0)
+            else:
+                with pytest.raises(NotJoined, match=r"^in time; it is the 4th loss after the checkpoint at 0 ms: given up"):
+                    sim.run(10.0)
+        if failures == 1:
+            with snn.Simulation(mixed(), store=tmp_path / "alone.zarr") as sim:
+                sim.run(10.0)
+            assert_equal(tmp_path / "run.zarr", tmp_path / "alone.zarr")
+        else:
+            with pytest.raises(NotJoined, match="^in time\n"), snn.Simulation(mixed(), store=tmp_path / "new.zarr", client=client):
+                pass

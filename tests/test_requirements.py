@@ -207,9 +207,9 @@ class ThreeReceptors(snn.NeuronModel):
     minus = snn.State(0.0, "mV/ms")
     equations = """
         dV_m/dt = -V_m/tau_m + fast + slow - minus
-        dfast/dt = -fast/2
-        dslow/dt = -slow/100
-        dminus/dt = -minus/10
+        dfast/dt = -fast/(2*ms)
+        dslow/dt = -slow/(100*ms)
+        dminus/dt = -minus/(10*ms)
     """
     receptors = (
         snn.Receptor("ampa", "mV/ms", "fast += w"),

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cpu.connect import DRAW, LIST, Draws, drawing
-from eventsnn.backends.cpu.operation import Operation
+from eventsnn.backends.cpu.connect import Draws, listed
+from eventsnn.backends.cpu.plastic import order
 from eventsnn.backends.incoming import Incoming
 from eventsnn.backends.members import Member
 from eventsnn.fixed_point import stored_exponent
-from eventsnn.spec import Equations, NetworkSpec
+from eventsnn.spec import Equations, NetworkSpec, ProjectionSpec
 
 I8 = npt.NDArray[np.int64]
 F8 = npt.NDArray[np.float64]
@@ -99,22 +99,21 @@ def write(blocks: Sequence[Block], population: int, name: str, ids: I8, values: 
 def connections(blocks: Sequence[Block], spec: NetworkSpec, projection: int) -> dict[str, npt.NDArray[Any]]:
     """Connections whose targets live here, ordered by (post, k): pre, post, weight, delay (ms)."""
     p = spec.projections[projection]
-    found = [
-        _listed(d, 2.0 ** stored_exponent(p, projection in b.incoming.overrides), spec.dt)
-        for b in blocks
-        for d in b.incoming.drawn(projection)
-    ]
+    found = [_listed(b, projection, d, p, spec.dt) for b in blocks for d in b.incoming.drawn(projection)]
     none = [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)]
     pre, post, weight, delay = (np.concatenate(x) for x in zip(none, *found, strict=True))
     order = np.argsort(post, kind="stable")
     return {"pre": pre[order], "post": post[order], "weight": weight[order], "delay": delay[order]}
 
 
-def _listed(d: Draws, scale: float, dt: float) -> list[npt.NDArray[Any]]:
-    pre, post, delay, weight = (np.empty(int(d.degrees.sum()), np.int64) for _ in range(4))
-    operation, scratch = drawing(d)
-    Operation(LIST, DRAW.address, operation.row, len(d.posts), d.posts, *scratch, len(pre), pre, post, delay, weight).run()
-    return [pre, post, weight * scale, np.round(delay * dt, 10)]
+def _listed(b: Block, projection: int, d: Draws, p: ProjectionSpec, dt: float) -> list[npt.NDArray[Any]]:
+    pre, delay, stored = listed(d)
+    if projection in b.incoming.plastic:
+        weight = np.empty(len(pre), np.float64)
+        weight[order(d)] = b.incoming.plastic[projection].weights
+    else:
+        weight = np.asarray(stored * 2.0 ** stored_exponent(p, projection in b.incoming.overrides), np.float64)
+    return [pre, np.repeat(d.posts, d.degrees), weight, np.round(delay * dt, 10)]
 
 
 def counts(blocks: Sequence[Block], population: int, ids: I8) -> I8:

@@ -57,6 +57,14 @@ class Engine(Protocol):
         """New weights for spikes from now on, one array per block in order (target, k)."""
         ...
 
+    def learn(self, projection: int, factor: float, now: int) -> None:
+        """From now on weights of this projection change by `factor` times what their rule says."""
+        ...
+
+    def make_up(self, projection: int, now: int) -> None:
+        """All that has changed weights up to `now` is in them."""
+        ...
+
     def pending(self, now: int) -> list[Pending]:
         """All input that is on its way after step `now`, by block."""
         ...

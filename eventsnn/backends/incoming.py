@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu.connect import ANY, Draws
+from eventsnn.backends.cpu.located import resolved
+from eventsnn.backends.cpu.plastic import Plastic
 from eventsnn.backends.cpu.strands import Strand, Targets, strands
 from eventsnn.backends.members import Members
 from eventsnn.spec import NetworkSpec
@@ -18,6 +22,8 @@ class Incoming:
         self._spec, self._members = spec, members
         self.overrides: dict[int, npt.NDArray[np.float64]] = {}
         """By projection, in order (target, k)."""
+        self.plastic: dict[int, Plastic] = {}
+        """By projection: the synapses that change."""
 
     def targets(self, projection: int) -> Targets:
         """The projection's targets that live here, by position."""
@@ -33,7 +39,15 @@ class Incoming:
         return Targets(*(np.concatenate([none, *x]) for x in (ranks, posts, places)))
 
     def strands(self, projection: int) -> list[Strand]:
-        return list(strands(self._spec, projection, self.targets(projection), self.overrides.get(projection)))
+        targets, described = self.targets(projection), self._spec.projections[projection]
+        if not len(targets.posts) or not len(described.pre_subset):
+            return []
+        spec, plain = self._spec, resolved(described, self._spec.seed, targets)
+        if plain is not described:
+            others = spec.projections
+            spec = replace(spec, projections=(*others[:projection], plain, *others[projection + 1 :]))
+        found = strands(spec, projection, targets, self.overrides.get(projection))
+        return [replace(s, delay=described.delay) for s in found]
 
     def drawn(self, projection: int) -> list[Draws]:
         """The projection's connections into this block, both signs together and told with their sign."""

@@ -14,16 +14,15 @@ from types import ModuleType
 import llvmlite
 import numba
 
-from eventsnn.codegen.portable import EXP_SOURCE, LOG_SOURCE
+from eventsnn.codegen.portable import functions
 
 _LOADING = threading.Lock()
 """Parts of one process may need the same new kernel at once."""
 
 
 def portable(step: str, precision: str) -> str:
-    """The text of exp and log, where a step calls them."""
-    parts = [text[precision] for name, text in (("exp(", EXP_SOURCE), ("log(", LOG_SOURCE)) if name in step]
-    return "\n\n".join([*parts, ""])
+    """The text of exp, log and exprel, where a step calls them."""
+    return "\n\n".join([*functions(step, precision), ""])
 
 
 def decorated(source: str, decorator: str) -> str:

@@ -118,6 +118,20 @@ class Members:
             for name in each[0]
         }
 
+    @staticmethod
+    def drawers(run: Sequence[Member]) -> list[npt.NDArray[Any]]:
+        """What neighbours that share a kernel draw from; empty where it draws nothing.
+
+        Their indices in their populations, first and second word of their keys, the quantiles of the normal distribution.
+        """
+        dynamics = run[0].spec.dynamics
+        assert isinstance(dynamics, Equations)
+        if not dynamics.kernel.draws:
+            return []
+        keys = [np.repeat(np.array([m.spec.key[k] for m in run], np.uint32), [m.high - m.low for m in run]) for k in (0, 1)]
+        table = np.zeros(1) if dynamics.normal is None else dynamics.normal.tables[0].reshape(-1)
+        return [np.concatenate([m.ids for m in run]).astype(np.uint32), *keys, table]
+
     def _constants(self, m: Member) -> dict[str, Any]:
         dynamics = m.spec.dynamics
         assert isinstance(dynamics, Equations)

@@ -26,6 +26,8 @@ SHIFT = np.int64(52 - CELL_BITS)
 FIRST = np.int64(1022 << CELL_BITS)
 FRACTION = np.int64((1 << (52 - CELL_BITS)) - 1)
 UNIT = 1.0 / (1 << (52 - CELL_BITS))
+LARGEST_UNIFORM = {"float64": 1.0 - 2.0**-33, "float32": 1.0 - 2.0**-24}
+"""By precision: a draw that would be rounded to 1 becomes this."""
 
 
 def philox(c0, c1, c2, c3, k0, k1):
@@ -94,7 +96,21 @@ def search_count(word, mean, zero):
     return n
 
 
+def drawn_word(neuron, step, ordinal, k0, k1):
+    """The word of number `ordinal` that a neuron draws in a step: spec.KernelSpec.draws."""
+    a, b, c, d = philox(neuron, np.uint32(step >> 2), np.uint32(ordinal), np.uint32(1), k0, k1)
+    which = step & 3
+    return a if which == 0 else (b if which == 1 else (c if which == 2 else d))
+
+
+def uniform(word):
+    """A number in (0, 1)."""
+    return mul(np.float64(word) + 0.5, 1.0 / 4294967296.0)
+
+
 DRAWS = (philox, below, quantile, delay_steps, stored_weight, threshold_count, search_count)
+STEP_DRAWS = (philox, quantile, drawn_word, uniform)
+"""What a step of neurons draws."""
 
 
 def bind(

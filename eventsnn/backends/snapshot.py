@@ -3,7 +3,8 @@
 A piece holds `slices`, shape (slices, 3): population, first neuron, end; and of slice k the arrays `k/counts`, `k/refractory`,
 `k/state/<name>`, `k/parameter/<name>` (where it was set), `k/injected` (step, neuron) and `k/pending/<receptor>`, shape
 (steps, neurons), whose row h is due h + 1 steps later. Of projection p whose weights were set: `weights/p/post`, its targets,
-`weights/p/degree` of each, `weights/p/value` in that order. Connections are not kept: they are drawn again.
+`weights/p/degree` of each, `weights/p/value` in that order. Connections are not kept: they are drawn again. Synapses that change
+are in learned.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.backends import learned
 from eventsnn.backends.access import Neurons, set_parameter, states
 from eventsnn.backends.members import Member
 from eventsnn.errors import StateError
@@ -59,6 +61,7 @@ def take(engine: Engine, now: int) -> dict[str, npt.NDArray[Any]]:
                 if (r, receptor.wide) in pending:
                     out[f"{head}pending/{r}"] = pending[r, receptor.wide][:, m.low : m.high]
             out[head + "injected"] = np.array([x for x in m.injected if x[0] > now], np.int64).reshape(-1, 2)
+    out |= learned.take(engine.blocks, now)
     out["slices"] = np.array(slices, np.int64).reshape(-1, 3)
     for projection in sorted({p for block in engine.blocks for p in block.incoming.overrides}):
         out |= _weights(engine, projection)
@@ -67,6 +70,7 @@ def take(engine: Engine, now: int) -> dict[str, npt.NDArray[Any]]:
 
 def put(engine: Engine, now: int, pieces: Iterable[Piece]) -> None:
     """Make a part that was built and has not run what these neurons were after step `now`, in whatever parts they lived."""
+    pieces = list(pieces)
     pending: list[Pending] = [{} for _ in engine.blocks]
     weights: dict[int, dict[int, npt.NDArray[np.float64]]] = {}
     found = 0
@@ -85,6 +89,7 @@ def put(engine: Engine, now: int, pieces: Iterable[Piece]) -> None:
         raise StateError(f"the checkpoint holds the state of {found:,} of the {size:,} neurons of this part")
     for projection, values in sorted(weights.items()):
         engine.set_weights(projection, [_dealt(block, projection, values) for block in engine.blocks], now)
+    learned.put(engine.blocks, now, pieces)
     engine.resume(pending, now)
 
 

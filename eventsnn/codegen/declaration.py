@@ -24,3 +24,25 @@ class Declaration:
     crossing: bool
     step: str | None
     """The text of a step given as a plain function."""
+    always: str = ""
+    release: str = ""
+
+
+@dataclass(frozen=True)
+class RuleDeclaration:
+    """The class attributes of a SynapseModel as plain data."""
+
+    name: str
+    params: tuple[str, ...]
+    pre: tuple[tuple[str, str, bool], ...]
+    """Traces of the source: (name, parameter with its time constant, nearest)"""
+    post: tuple[tuple[str, str, bool], ...]
+    states: tuple[tuple[str, float | str], ...]
+    """(name, initial)"""
+    variables: tuple[tuple[str, float | str, str | None], ...]
+    """(name, initial, parameter with its time constant)"""
+    release: str
+    on_pre: str
+    on_post: str
+    sent: str
+    bounds: tuple[str, ...]

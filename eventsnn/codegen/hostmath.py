@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,15 @@ def _log(x: float) -> float:
     return float(_CONTEXT.ln(Decimal(x))) if x > 0 else (-math.inf if x == 0 else math.nan)
 
 
+def _exprel(x: float) -> float:
+    if abs(x) < 1e-10:
+        return 1.0 + 0.5 * x
+    if not -746.0 < x < 710.0:
+        return math.nan if math.isnan(x) else (math.inf if x > 0 else -1.0 / x)
+    with localcontext(_CONTEXT):
+        return float((Decimal(x).exp() - 1) / Decimal(x))
+
+
 def _each(function: Callable[[float], float]) -> Callable[[Number], Number]:
     """`function` on a scalar or on each element; decimal rounds correctly, numpy's own exp depends on the processor."""
 
@@ -38,11 +47,13 @@ def _each(function: Callable[[float], float]) -> Callable[[Number], Number]:
 
 exp = _each(_exp)
 log = _each(_log)
+exprel = _each(_exprel)
 
 _NAMES: dict[str, Any] = {
     "__builtins__": {},
     "exp": exp,
     "log": log,
+    "exprel": exprel,
     "np": np,
     "absolute": np.absolute,
     "minimum": np.minimum,

@@ -40,6 +40,7 @@ class Kernel:
     propagators: tuple[Propagator, ...]
     computed: tuple[tuple[str, str], ...]
     t_ref: str | None
+    draws: tuple[str, ...] = ()
 
     @property
     def refractory(self) -> bool:
@@ -61,11 +62,11 @@ class Kernel:
         """Constants from parameters (float or float64 array each): arrays only where a parameter they depend on is one."""
         env: dict[str, Any] = {name: np.asarray(v, dtype=np.float64)[()] for name, v in values.items()}
         h = np.float64(dt)
-        found = {**env, "h__": h, "h__half": h * 0.5, "h__sixth": h / 6.0}
+        found = {**env, "h__": h, "h__half": h * 0.5, "h__sixth": h / 6.0, "h__root": np.sqrt(h)}
         for propagator in self.propagators:
             with np.errstate(all="ignore"):  # a zero time constant is answered below
                 found |= propagator.constants(env, dt)
-        found |= {name: evaluate(text, env) for name, text in self.computed}
+        found |= {name: evaluate(text, {**env, "h__": h}) for name, text in self.computed}
         out: dict[str, Any] = {}
         for name in self.constant_names(current):
             if not np.isfinite(found[name]).all():
@@ -103,5 +104,6 @@ def generate(d: Declaration) -> Kernel:
     driven = variants[-1] if d.current else None
     plain = texts[0]  # both variants need the same constants but for B
     return Kernel(
-        d.name, d.states, receptors, variants[0], driven, tuple(plain.propagators), tuple(plain.computed), d.refractory
+        d.name, d.states, receptors, variants[0], driven, tuple(plain.propagators), tuple(plain.computed), d.refractory,
+        system.draws,
     )  # fmt: skip

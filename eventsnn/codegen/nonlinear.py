@@ -17,6 +17,7 @@ class Nonlinear:
     def __init__(self, system: System, states: tuple[str, ...], derivatives: Mapping[str, sp.Expr]) -> None:
         self.system = system
         self.states = states
+        self.order = [n for n in derivatives if n in states]
         self.derivatives = derivatives
         self.printer = StepPrinter()
         self.constants: list[str] = []
@@ -26,8 +27,10 @@ class Nonlinear:
         if not self.states:
             return []
         affine = all(not sp.diff(self.derivatives[n], self._x(n)).has(self._x(n)) for n in self.states)
-        if method == "exponential_euler" or (method is None and affine):
-            return self._exponential_euler()
+        if method in ("exponential_euler", "staggered") or (method is None and affine):
+            return self._exponential_euler(staggered=method == "staggered")
+        if method in ("euler", "sequential_euler"):
+            return self._euler(sequential=method == "sequential_euler")
         return self._runge_kutta()
 
     def _x(self, name: str) -> sp.Symbol:
@@ -45,14 +48,20 @@ class Nonlinear:
         lines = [f"{name} = {self.printer.text(e)}" for name, e in common]
         return lines + [f"{name} = {self.printer.text(e)}" for (name, _), e in zip(outputs, reduced, strict=True)]
 
-    def _exponential_euler(self) -> list[str]:
+    def _exponential_euler(self, staggered: bool) -> list[str]:
         """y + h phi(J h) f with J = df/dy, exact where f is affine in y and nothing else moves.
 
         M. Hochbruck, A. Ostermann, Acta Numerica 19 (2010) 209. phi(z) = (exp(z) - 1)/z; near 0 its series.
+        If staggered, an equation speaks of the new values of the states above it, and of linear states in the middle of the step:
+        of second order where those above live half a step before the others, as gates before the potential.
         """
         lines = []
-        for n in self.states:
-            f = self.derivatives[n]
+        linear = [n for n in self.system.declaration.states if n not in self.states] if staggered else []
+        new = {self._x(n): sp.Symbol(f"{n}__half", real=True) for n in linear}
+        for n in self.order:
+            f = self.derivatives[n].subs(new)
+            if staggered:
+                new[self._x(n)] = sp.Symbol(f"{n}__new", real=True)
             slope = sp.diff(f, self._x(n))
             if slope.has(sp.Derivative, sp.sign, sp.Heaviside, sp.DiracDelta):
                 raise ModelError(f"{self.system.declaration.name}: d{n}/dt has a kink; use method = 'rk4'")
@@ -70,6 +79,18 @@ class Nonlinear:
             f"{n}__safe = F(1.0) if {n}__small else {z}",
             f"{n}__phi = {series} if {n}__small else (exp({n}__safe) - F(1.0)) / {n}__safe",
         ]
+
+    def _euler(self, sequential: bool) -> list[str]:
+        """Forward Euler; if `sequential`, an equation speaks of the new values of the states above it."""
+        lines: list[str] = []
+        new: dict[sp.Symbol, sp.Symbol] = {}
+        for n in self.order:
+            lines += self.emit(f"{n}__s", [(f"{n}__f", self.derivatives[n].subs(new))])
+            lines.append(f"{n}__new = fma({n}__f, h__, {n})")
+            if sequential:
+                new[self._x(n)] = sp.Symbol(f"{n}__new", real=True)
+        self._need("h__")
+        return lines
 
     def _runge_kutta(self) -> list[str]:
         """Classical fourth order; linear states enter with their exact values at t, t + h/2 and t + h."""

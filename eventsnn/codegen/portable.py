@@ -1,4 +1,4 @@
-"""exp and log as text, from operations that IEEE 754 rounds alike everywhere. Backends compile these texts.
+"""exp, log and exprel as text, from operations that IEEE 754 rounds alike everywhere. Backends compile these texts.
 
 Free names: F (np.float64 or np.float32), fma, mul, np. Branchless, no library calls, no conversions between floats and integers
 beyond the reading of bits. exp saturates at its ends instead of giving 0 or infinity; log takes 0, infinity and normal numbers.
@@ -87,5 +87,29 @@ def log(x):
     return y if x > F(0.0) else (F(-np.inf) if x == F(0.0) else F(np.nan))
 """
 
+# (exp(x) - 1)/x; near 0 its series
+EXPREL = """
+def exprel(x):
+    small = abs(x) < F(0.0625)
+    y = F(2.48015873015873e-05)
+    y = fma(x, y, F(0.0001984126984126984))
+    y = fma(x, y, F(0.001388888888888889))
+    y = fma(x, y, F(0.008333333333333333))
+    y = fma(x, y, F(0.041666666666666664))
+    y = fma(x, y, F(0.16666666666666666))
+    y = fma(x, y, F(0.5))
+    y = fma(x, y, F(1.0))
+    safe = F(1.0) if small else x
+    return y if small else (exp(safe) - F(1.0)) / safe
+"""
+
 EXP_SOURCE = {"float64": EXP64, "float32": EXP32}
 LOG_SOURCE = {"float64": LOG64, "float32": LOG32}
+EXPREL_SOURCE = {"float64": EXPREL, "float32": EXPREL}
+
+
+def functions(step: str, precision: str) -> list[str]:
+    """The texts of what a step calls, callees first."""
+    relative = "exprel(" in step
+    wanted = ((EXP_SOURCE, "exp(" in step or relative), (LOG_SOURCE, "log(" in step), (EXPREL_SOURCE, relative))
+    return [text[precision] for text, used in wanted if used]

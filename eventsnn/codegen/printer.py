@@ -6,6 +6,7 @@ from typing import Any
 
 import sympy as sp
 
+from eventsnn.codegen.parse import exprel
 from eventsnn.errors import ModelError
 
 LARGEST_POWER = 16
@@ -90,6 +91,9 @@ class StepPrinter:
         twice = self.text(2 * e.args[0])
         return f"({self.number(1.0)} - ({self.number(2.0)} / (exp({twice}) + {self.number(1.0)})))"
 
+    def _exprel(self, e: exprel) -> str:
+        return f"exprel({self.text(e.args[0])})"
+
     def _Abs(self, e: sp.Abs) -> str:
         return f"abs({self.text(e.args[0])})"
 
@@ -120,6 +124,9 @@ class StepPrinter:
     def _Or(self, e: sp.Or) -> str:
         return f"({' | '.join(sorted(map(self.text, e.args)))})"
 
+    def _Not(self, e: sp.Not) -> str:
+        return f"(not {self.text(e.args[0])})"
+
 
 class HostPrinter(StepPrinter):
     """Prints for the host: plain operators on float64 scalars or arrays."""
@@ -138,6 +145,9 @@ class HostPrinter(StepPrinter):
 
     def _nested(self, name: str, texts: list[str]) -> str:
         return super()._nested({"min": "minimum", "max": "maximum"}[name], texts)
+
+    def _Not(self, e: sp.Not) -> str:
+        return f"(~{self.text(e.args[0])})"
 
     def _Piecewise(self, e: sp.Piecewise) -> str:
         text = self.text(e.args[-1].expr)

@@ -1,7 +1,10 @@
 """Writes `def step(...)` of a model: the update of one neuron, in the order of NEST's grid.
 
-Propagate; add the input that arrived (held states keep their value and drop it); test the threshold on the new values; reset;
-count the refractory time. See spec.KernelSpec for the contract.
+Propagate; add white noise; add the input that arrived (held states keep their value and drop both); make the
+assignments of every step, and those at the end of the refractory time; test the threshold on the new values; reset; count the
+refractory time. See spec.KernelSpec for the contract.
+
+Noise is that of Euler and Maruyama: factor * sqrt(h) * a number of mean 0 and variance 1, the factor as the step begins.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from eventsnn.codegen.equations import Effect, System
+from eventsnn.codegen.equations import STEP, Effect, System
 from eventsnn.codegen.linear import linear_states, propagator
 from eventsnn.codegen.nonlinear import Nonlinear
+from eventsnn.codegen.parse import before, drawn
 from eventsnn.codegen.printer import HostPrinter, StepPrinter
 from eventsnn.codegen.propagator import Propagator
 
@@ -43,13 +47,17 @@ class StepWriter:
         body = [
             *(["held__ = refr > I0"] if self.d.refractory else []),
             *self._propagate(),
+            *self._noise(),
             *(f"{n}__new = {n} if held__ else {n}__new" for n in self.d.hold),
             *(self._input(k, effect) for k, effect in enumerate(self.system.effects)),
+            *(f"{n}__new = {self._text(e)}" for n, e in self.system.always),
+            *self._release(),
             *self._fire(),
         ]
         refractory = bool(self.d.refractory)
         inputs = [f"w__{name}" for name, _ in self.d.receptors]
         arguments = [*self.d.states, *(["refr"] if refractory else []), *inputs, *(["I_stim"] if self.current else [])]
+        arguments += [str(drawn(k)) for k in range(len(self.system.draws))]
         arguments += [*self.out.constants, *(["NREF"] if refractory else [])]
         results = [*(f"{n}__new" for n in self.d.states), *(["refr__new"] if refractory else []), "spikes__"]
         lines = [f"def step({', '.join(arguments)}):", *(f"    {line}" for line in body), f"    return {', '.join(results)}"]
@@ -109,6 +117,20 @@ class StepWriter:
             text = f"fma({a}, {x}, {text})" if text else f"mul({a}, {x})"
         return text
 
+    def _noise(self) -> list[str]:
+        lines = []
+        for n, terms in self.system.noise.items():
+            for k, factor in terms:
+                if self.system.only_parameters(factor):
+                    gain = f"noise{k}__{n}"
+                    self.out.computed.append((gain, HostPrinter().text(factor * sp.sqrt(STEP))))
+                    self._need(gain)
+                else:
+                    self._need(*(p for p in self.d.params if self.system.symbols[p] in factor.free_symbols), "h__root")
+                    gain = f"mul({self.printer.text(factor)}, h__root)"
+                lines.append(f"{n}__new = fma({gain}, {drawn(k)}, {n}__new)")
+        return lines
+
     def _input(self, k: int, effect: Effect) -> str:
         new, w, factor = f"{effect.target}__new", f"w__{effect.receptor}", effect.factor
         if factor == 1:
@@ -124,11 +146,15 @@ class StepWriter:
             added = f"fma({self._text(factor)}, {w}, {new})"
         return f"{new} = {new} if held__ else {added}" if effect.target in self.d.hold else f"{new} = {added}"
 
+    def _release(self) -> list[str]:
+        lines = ["free__ = refr == I1"] if self.system.release else []
+        return lines + [f"{n}__new = {self._text(e)} if free__ else {n}__new" for n, e in self.system.release]
+
     def _fire(self) -> list[str]:
         condition = self._text(self.system.threshold)
         if self.d.crossing:
-            before = f"(not {self.printer.text(self.system.threshold)})"
-            condition = f"({condition} & {before})"
+            old = self.system.threshold.subs({before(n): self.system.symbols[n] for n in self.d.states})
+            condition = f"({condition} & (not {self.printer.text(old)}))"
         if self.d.refractory:
             condition = f"({condition} & (refr <= I0))"
         lines = [f"fire__ = {condition}"]
@@ -140,4 +166,6 @@ class StepWriter:
     def _text(self, e: sp.Expr) -> str:
         """An expression of the new values."""
         self._need(*(n for n in self.d.params if self.system.symbols[n] in e.free_symbols))
-        return self.printer.text(e.subs({self.system.symbols[n]: sp.Symbol(f"{n}__new", real=True) for n in self.d.states}))
+        self._need(*(["h__"] if STEP in e.free_symbols else []))
+        new = e.subs({self.system.symbols[n]: sp.Symbol(f"{n}__new", real=True) for n in self.d.states})
+        return self.printer.text(new.subs({before(n): self.system.symbols[n] for n in self.d.states}))

@@ -2,6 +2,7 @@
 
 from eventsnn.models.networks.brunel import brunel, small
 from eventsnn.models.networks.cuba import cuba
+from eventsnn.models.networks.hpc_benchmark import hpc_benchmark
 from eventsnn.models.networks.microcircuit import microcircuit
 
-__all__ = ["brunel", "cuba", "microcircuit", "small"]
+__all__ = ["brunel", "cuba", "hpc_benchmark", "microcircuit", "small"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from eventsnn.model import NeuronModel, Param, Receptor, State
 
 
@@ -33,5 +35,5 @@ class IafPscExp(NeuronModel):
     threshold = "V_m >= V_th"
     reset = "V_m = V_reset"
     refractory = "t_ref"
-    hold = ("V_m",)
+    hold: ClassVar[tuple[str, ...]] = ("V_m",)
     current = "I_e"

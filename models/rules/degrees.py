@@ -11,6 +11,8 @@ from eventsnn import spec
 from eventsnn.errors import KindError, ParameterError
 
 T = TypeVar("T")
+LATER = {"absent": None}
+"""Of a field that a description leaves out where it is None."""
 
 
 def overlap(pre: spec.Subset, post: spec.Subset) -> bool:

@@ -37,7 +37,7 @@ class Channels(snn.NeuronModel):
     """Three receptors, none of them "ex" or "in"."""
 
     V_m = snn.State(0.0, "mV")
-    equations = "dV_m/dt = -V_m/10"
+    equations = "dV_m/dt = -V_m/(10*ms)"
     receptors = tuple(snn.Receptor(name, "mV", "V_m += w") for name in ("ampa", "nmda", "gaba"))
     threshold = "V_m >= 1"
     reset = "V_m = 0"

@@ -13,11 +13,13 @@ from eventsnn.backends.cpu.emission import EMIT, SAMPLE
 from eventsnn.backends.cpu.memory import release
 from eventsnn.backends.cpu.neurons import Neurons
 from eventsnn.backends.cpu.operation import Operation, Program
+from eventsnn.backends.cpu.plastic import Plastic, order
 from eventsnn.backends.cpu.poisson import counts_operation
-from eventsnn.backends.cpu.tables import Table, build_table, kinds_of
+from eventsnn.backends.cpu.strands import Strand
+from eventsnn.backends.cpu.tables import Kind, Table, build_table, kinds_of
 from eventsnn.backends.incoming import Incoming
 from eventsnn.draws import per_neuron
-from eventsnn.spec import Equations, NetworkSpec, PoissonStimulus, RecordingSpec, Slice
+from eventsnn.spec import Equations, Given, NetworkSpec, PoissonStimulus, RecordingSpec, Slice
 
 I8 = npt.NDArray[np.int64]
 LARGEST = 65536
@@ -103,6 +105,10 @@ class Block:
             bases[pre], sizes[pre] = base, population.size
             self.row_of[population.first : population.first + population.size] = np.arange(base, base + population.size)
             base += population.size
+        for s in found:
+            if self.spec.projections[s.projection].plasticity is not None and s.projection not in self.incoming.plastic:
+                self.incoming.plastic[s.projection] = self._plastic(s, bases, sizes)
+        found = [s for s in found if s.projection not in self.incoming.plastic]
         self.tables = []
         for kind, members in kinds_of(found):
             self.tables.append(
@@ -110,12 +116,37 @@ class Block:
             )
         self.pending = [Pending(t, self.neurons.n) for t in self.tables]
 
+    def _plastic(self, s: Strand, bases: dict[int, int], sizes: dict[int, int]) -> Plastic:
+        """The synapses of a projection that change. Weights given one by one come exactly as they were given."""
+        p = self.spec.projections[s.projection]
+        here = [m for m in self.neurons.members if m.slice.population == p.post]
+        span = (min(m.low for m in here), max(m.high for m in here))
+        kind = Kind(s.receptor, s.wide, s.bits, s.constant if s.bits == 0 else s.shift)
+        table = build_table(kind, [s], [p.pre], bases, sizes, ring=False)
+        made = Plastic(p, table, self.spec.dt, self.spec.populations[p.post].receptors[s.receptor].exponent, span)
+        if isinstance(p.weight, Given):
+            given = s.draws.given[order(s.draws)]
+            made.weights[:] = np.abs(given) if p.magnitude else given
+        return made
+
     def set_weights(self, projection: int, values: npt.NDArray[np.float64], lists: I8, now: int) -> None:
         """New weights, in order (target, k), for spikes from now on; what is under way keeps the old ones."""
         self.carry(self.settle(lists, now), now)
-        self.close()
+        self._empty()
         self.incoming.overrides[projection] = values
         self.build()
+
+    def row_of_source(self, projection: int) -> int:
+        """The row of the first neuron of its pre population."""
+        return int(self.row_of[self.spec.populations[self.spec.projections[projection].pre].first])
+
+    def learned(self, projection: int, values: npt.NDArray[np.float64], now: int) -> None:
+        """New weights of synapses that change, in order (target, k); spikes under way carry them, too."""
+        if projection in self.incoming.plastic:
+            made = self.incoming.plastic[projection]
+            made.make_up(now)
+            found = [order(d) for d in self.incoming.drawn(projection)]
+            made.weights[:] = values[found[0]]
 
     def carry(self, rings: dict[tuple[int, bool], npt.NDArray[Any]], now: int) -> None:
         """Deliver these, which lie as `settle` gives them, besides what will be sent."""
@@ -155,15 +186,15 @@ class Block:
     def sources(self) -> npt.NDArray[np.bool_]:
         """Which neurons of the network have targets here."""
         out = np.zeros(self.spec.size, bool)
-        for t in self.tables:
-            found = np.diff(t.first) > 0
-            out |= np.append(found, False)[self.row_of]
+        for first in (*(t.first for t in self.tables), *(p.first for p in self.incoming.plastic.values())):
+            out |= np.append(np.diff(first) > 0, False)[self.row_of]
         return out
 
     # ---- programs
 
     def push_program(self) -> Program:
-        return Program([self._push(t, p) for t, p in zip(self.tables, self.pending, strict=True)])
+        changing = [p.push(self.row_of) for p in self.incoming.plastic.values()]
+        return Program([*(self._push(t, p) for t, p in zip(self.tables, self.pending, strict=True)), *changing])
 
     def _push(self, t: Table, p: Pending) -> Operation:
         rows = len(t.first) - 1
@@ -197,10 +228,13 @@ class Block:
         for t in self.tables:
             neurons.accumulator(t.kind.receptor, t.kind.wide)
         operations = self._deliveries(neurons.accumulators)
+        changing = [(p, neurons.accumulator(p.receptor, True)) for p in self.incoming.plastic.values()]
+        operations += [p.deliver(total, neurons.flags) for p, total in changing]
         operations += [op for k in range(len(self.spec.stimuli)) for op in self._poisson(k)]
         operations += neurons.inputs()
         operations += [s.operation for s in self.samplers if s.before]
         operations += neurons.updates(self.clock, now)
+        operations += [op for p, total in changing for op in p.after(total, neurons.flags)]
         operations += [s.operation for s in self.samplers if not s.before]
         emit = (neurons.words, neurons.flags, neurons.ids, neurons.counts, neurons.recorded, *lists, parity, log)
         return Program([*operations, Operation(EMIT, *emit)])
@@ -269,16 +303,21 @@ class Block:
         """Of states, synapses and what is under way."""
         state = sum(a.nbytes for a in (*self.neurons.slots, *self.neurons.accumulators.values())) + 29 * self.neurons.n
         waiting = sum(p.calendar.nbytes + (p.ring.nbytes if p.ring is not None else 0) for p in self.pending)
-        return state + waiting + sum(t.nbytes for t in self.tables) + self.row_of.nbytes
+        return state + waiting + self.synapse_bytes + self.row_of.nbytes
 
     @property
     def synapses(self) -> int:
-        return sum(t.synapses for t in self.tables)
+        return sum(t.synapses for t in self.tables) + sum(p.synapses for p in self.incoming.plastic.values())
 
     @property
     def synapse_bytes(self) -> int:
-        return sum(t.nbytes for t in self.tables)
+        return sum(t.nbytes for t in self.tables) + sum(p.nbytes for p in self.incoming.plastic.values())
 
     def close(self) -> None:
+        self._empty()
+        for p in self.incoming.plastic.values():
+            p.close()
+
+    def _empty(self) -> None:
         for p in self.pending:
             release(p.calendar)

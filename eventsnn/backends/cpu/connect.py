@@ -203,3 +203,11 @@ def list_all(args, _):
 
 
 LIST = Code(list_all)
+
+
+def listed(d: Draws) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Sources (indices in their population), delays (steps) and stored weights of all connections, in order (target, k)."""
+    pre, post, delay, weight = (np.empty(int(d.degrees.sum()), np.int64) for _ in range(4))
+    operation, scratch = drawing(d)
+    Operation(LIST, DRAW.address, operation.row, len(d.posts), d.posts, *scratch, len(pre), pre, post, delay, weight).run()
+    return pre, delay, weight

@@ -92,6 +92,42 @@ def binomial(n, p, u):
 
 
 @njit(nogil=True)
+def poisson_pmf(mean, k):
+    """Probability of k events, by Loader's saddle-point form."""
+    if k == 0:
+        return exp64(-mean)
+    return exp64(-_stirling_error(k) - _deviance(np.float64(k), mean)) / math.sqrt(6.283185307179586 * k)
+
+
+@njit(nogil=True)
+def poisson(mean, u):
+    """The Poisson number of a uniform u in (0, 1): probabilities are subtracted outwards from the mode, in O(sd) steps."""
+    if mean <= 0.0:
+        return np.int64(0)
+    mode = np.int64(mean)
+    above = poisson_pmf(mean, mode)
+    below = above
+    up = mode
+    down = mode
+    u -= above
+    while u > 0.0:
+        above = above * (mean / (up + 1))
+        up += 1
+        u -= above
+        if u <= 0.0:
+            return up
+        if down > 0:
+            below = below * (down / mean)
+            down -= 1
+            u -= below
+            if u <= 0.0:
+                return down
+        if above < 1e-300:
+            return mode
+    return mode
+
+
+@njit(nogil=True)
 def _uniform(c0, c1, c2, k0, k1):
     a, b, _, _ = philox(np.uint32(c0), np.uint32(c1), np.uint32(c2), np.uint32(0), k0, k1)
     return (np.float64(a) + (np.float64(b) + 0.5) * 2.3283064365386963e-10) * 2.3283064365386963e-10
@@ -102,6 +138,13 @@ def binomial_degrees(posts, candidates, p, k0, k1, out):
     """out[i] ~ Binomial(candidates[i], p), keyed by the target posts[i]."""
     for i in range(posts.size):
         out[i] = binomial(candidates[i], p, _uniform(posts[i], 0, DEGREE, np.uint32(k0), np.uint32(k1)))
+
+
+@njit(nogil=True, cache=True)
+def poisson_degrees(posts, candidates, mean, k0, k1, out):
+    """out[i] ~ Poisson(candidates[i] * mean), keyed by the target posts[i]."""
+    for i in range(posts.size):
+        out[i] = poisson(candidates[i] * mean, _uniform(posts[i], 0, DEGREE, np.uint32(k0), np.uint32(k1)))
 
 
 @njit(nogil=True, cache=True)

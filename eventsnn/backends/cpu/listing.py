@@ -1,4 +1,4 @@
-"""Connections that are drawn into lists before they are sorted: distinct sources, a source's targets, composite distributions.
+"""Connections that are drawn into lists before they are sorted: distinct sources, a source's targets, composite values.
 
 Words: distinct numbers come from (i, attempt, 1, 0), targets from (i, k, 4, 0), draw n > 0 of a composite distribution from
 (i, k, 16 + n, 0) for delays and (i, k, 48 + n, 0) for weights, where i is the neuron that draws.
@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from eventsnn.backends.cpu.nearby import shape_values
 from eventsnn.backends.cpu.philox import below, philox
-from eventsnn.codegen.sampling import sample
-from eventsnn.spec import Drawn, Key
+from eventsnn.codegen.sampling import look_up, run_program, sample
+from eventsnn.spec import DISTANCES, Drawn, Key, Shaped
 
+F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 DELAYS, WEIGHTS = 16, 48
 
@@ -84,6 +86,26 @@ def targets_of_sources(pre_ids, own, n, outdegree, unique, k0, k1, wanted, pre_o
 
 
 @njit(nogil=True, cache=True)
+def every_source(rule, n, posts, selves, degrees, listed, k0, k1, out):
+    """Sources of any rule, in order (target, k): what connect.draw makes of them."""
+    at = 0
+    for i in range(posts.size):
+        without = selves[i] >= 0 and rule != 2
+        for k in range(degrees[i]):
+            if rule == 0:
+                word = philox(np.uint32(posts[i]), np.uint32(k), np.uint32(0), np.uint32(0), np.uint32(k0), np.uint32(k1))[0]
+                s = below(word, n - 1 if without else n)
+            elif rule == 1:
+                s = np.int64(k)
+            elif rule == 2:
+                s = selves[i]
+            else:
+                s = listed[at]
+            out[at] = s + (without and s >= selves[i])
+            at += 1
+
+
+@njit(nogil=True, cache=True)
 def _words(posts, degrees, c2, column, k0, k1, out):
     at = 0
     for i in range(posts.size):
@@ -101,3 +123,25 @@ def composite(value: Drawn, slot: int, posts: I8, degrees: I8, key: Key) -> npt.
     for t in range(1, len(value.tables)):
         _words(posts, degrees, slot + t, 0, *key, words[t])
     return sample(value, words.T)
+
+
+def shaped_values(
+    value: Shaped, slot: int, pre: F8, post: F8, half: F8, posts: I8, sources: I8, degrees: I8, key: Key
+) -> npt.NDArray[np.float64]:
+    """Values that depend on the distance, in order (target, k). `pre` and `post`: positions of all sources and of the targets."""
+    n = int(degrees.sum())
+    fixed = [t for t, shape in enumerate(value.shapes) if shape is not None]
+    tables = np.stack([shape for shape in value.shapes if shape is not None])
+    found = np.empty((len(tables), n))
+    shape_values(pre, post, sources, degrees, half, tables, DISTANCES / value.reach if value.reach else 0.0, found)
+    if value.program == (("draw", 0),):
+        return found[0]
+    words = np.empty(n, np.uint32)
+    draws = []
+    for t, table in enumerate(value.tables):
+        if t in fixed:
+            draws.append(found[fixed.index(t)])
+            continue
+        _words(posts, degrees, slot + t if t else 0, 0 if t else 1 if slot == DELAYS else 2, *key, words)
+        draws.append(look_up(table, words))
+    return run_program(value.program, draws, n)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from eventsnn.backends.cpu import intrinsics
 from eventsnn.backends.cpu.operation import Code
 from eventsnn.backends.loops import decorated, imported, portable
@@ -40,7 +42,7 @@ def _code(source: str, name: str) -> Code:
 def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> str:
     """The text of the module that holds the update.
 
-    Its arguments: n, states, refr, accumulators, flags, current, scalars (scale of each receptor, constants), arrays, NREF.
+    Its arguments: n, states, refr, accumulators, flags, current, draws, scalars (scales of receptors, constants), arrays, NREF.
     """
     step = kernel.step_source(current)
     names = [*kernel.constant_names(current)]
@@ -51,6 +53,8 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     pointers.append("flags:np.uint8")
     if current:
         pointers.append("stimulus:F")
+    draws = range(len(kernel.draws))
+    pointers += [f"d_{k}:F" for k in draws]
     pointers.append("scalars:F")
     pointers += [f"c_{c}:F" for c in names if c in arrays]
     if kernel.refractory:
@@ -63,11 +67,15 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
             lines.append(f"scalars = a[{k + 1}]")
         elif name == "nref" and "NREF" not in arrays:
             lines.append(f"NREF = item(a[{k + 1}], 0, np.int32)")
+        elif name.startswith("d_"):
+            row = np.dtype(precision).itemsize
+            lines.append(f"{name} = view(a[{k + 1}] + {row} * n * (step_number & 3), n, {kind})")
         else:
             lines.append(f"{name} = view(a[{k + 1}], n, {kind})")
     lines += [f"p_{c} = item(scalars, {k}, F)" for k, c in enumerate(scalars)]
     call = [f"s_{s}[i]" for s in kernel.states] + ["refr[i]"] * kernel.refractory
     call += [f"mul(F(a_{r}[i]), p_scale_{r})" for r in kernel.receptors] + ["stimulus[i]"] * current
+    call += [f"d_{k}[i]" for k in draws]
     call += [f"c_{c}[i]" if c in arrays else f"p_{c}" for c in names]
     if kernel.refractory:
         call.append("nref[i]" if "NREF" in arrays else "NREF")

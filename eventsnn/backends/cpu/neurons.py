@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from eventsnn.backends.cpu import drive
 from eventsnn.backends.cpu.loops import update_code
+from eventsnn.backends.cpu.numbers import numbers_of
 from eventsnn.backends.cpu.operation import Operation
 from eventsnn.backends.cpu.poisson import counts_operation
 from eventsnn.backends.members import Member, Members
@@ -102,7 +103,8 @@ class Neurons(Members):
                     runs.append([m])
             else:
                 operations += self._emissions(m.spec.dynamics, m, clock)
-        operations += [self._update(run) for run in runs]
+        for run in runs:
+            operations += self._update(run, clock)
         return operations + [op for m in self.members for op in self._given(m, now)]
 
     def _same(self, a: Member, b: Member) -> bool:
@@ -117,7 +119,7 @@ class Neurons(Members):
     def _scales(m: Member) -> list[tuple[int, bool]]:
         return [(r.exponent, r.wide) for r in m.spec.receptors]
 
-    def _update(self, run: list[Member]) -> Operation:
+    def _update(self, run: list[Member], clock: I8) -> list[Operation]:
         head = run[0]
         dynamics = head.spec.dynamics
         assert isinstance(dynamics, Equations)
@@ -134,12 +136,13 @@ class Neurons(Members):
         if current:
             assert self.current is not None
             pointers.append(self.current[low:high])
-        pointers.append(np.array(scalars, self.real))
+        draw, numbers = numbers_of(run, self.real, clock) if kernel.draws else ([], ())
+        pointers += [*numbers, np.array(scalars, self.real)]
         pointers += [np.ascontiguousarray(constants[c], self.real) for c in kernel.constant_names(current) if c in arrays]
         if kernel.refractory:
             pointers.append(np.atleast_1d(np.asarray(constants["NREF"], np.int32)))
         wide = tuple(r.wide for r in head.spec.receptors)
-        return Operation(update_code(kernel, self.real.name, arrays, wide, current), high - low, *pointers)
+        return [*draw, Operation(update_code(kernel, self.real.name, arrays, wide, current), high - low, *pointers)]
 
     @singledispatchmethod
     def _emissions(self, dynamics: object, m: Member, clock: I8) -> list[Operation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eventsnn.backends.cpu.intrinsics import bits, clamp, helper, item, mul
-from eventsnn.backends.shared import DRAWS, bind
+from eventsnn.backends.shared import DRAWS, STEP_DRAWS, bind
 
 
 @helper(forceinline=True)
@@ -15,7 +15,7 @@ def nearest(x):
 
 
 _names: dict[str, Any] = {"item": item, "bits": bits, "clamp": clamp, "nearest": nearest, "mul": mul}
-bind(DRAWS, helper(forceinline=True), _names)
+bind((*DRAWS, *STEP_DRAWS), helper(forceinline=True), _names)
 philox, below, quantile = _names["philox"], _names["below"], _names["quantile"]
 delay_steps, stored_weight = _names["delay_steps"], _names["stored_weight"]
-search_count = _names["search_count"]
+search_count, uniform = _names["search_count"], _names["uniform"]

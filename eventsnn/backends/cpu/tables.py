@@ -88,20 +88,26 @@ def kinds_of(all_strands: Sequence[Strand]) -> list[tuple[Kind, list[Strand]]]:
 
 
 def build_table(
-    kind: Kind, strands: Sequence[Strand], pres: Sequence[int], bases: dict[int, int], sizes: dict[int, int]
+    kind: Kind,
+    strands: Sequence[Strand],
+    pres: Sequence[int],
+    bases: dict[int, int],
+    sizes: dict[int, int],
+    ring: bool | None = None,
 ) -> Table:
     """Draw and sort the connections of strands.
 
-    `bases` and `sizes` give the rows of each pre population, `pres` the pre population of each strand.
+    `bases` and `sizes` give the rows of each pre population, `pres` the pre population of each strand. `ring`: None chooses.
     """
     rows = sum(sizes.values())
     horizon = max(s.horizon for s in strands)
-    ring = (
-        (kind.bits > 0 or abs(kind.value) < 2**31)
-        and _short(strands, pres, sizes)
-        and horizon < 65536
-        and (1 << horizon.bit_length()) * 65536 * 8 <= RING_BYTES
-    )
+    if ring is None:
+        ring = (
+            (kind.bits > 0 or abs(kind.value) < 2**31)
+            and _short(strands, pres, sizes)
+            and horizon < 65536
+            and (1 << horizon.bit_length()) * 65536 * 8 <= RING_BYTES
+        )
     bits = max(0, min(7, KEYS - horizon.bit_length()))
     order = sorted(set(pres), key=bases.__getitem__)
     plan = []

@@ -40,6 +40,7 @@ class Threads:
         self._producers = np.zeros((2, n + 2, 3), np.int64)
         self._producers[:, 0, COUNT] = n + 1
         self._parities, self._totals, self._logs = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros((n, 3), np.int64)
+        self.plastic = {k for k, p in enumerate(spec.projections) if p.plasticity is not None}
         self._crossing: Crossing | None = None
         self._stale = True
         self.refresh(0)
@@ -70,11 +71,27 @@ class Threads:
 
     def set_weights(self, projection: int, pieces: Sequence[npt.NDArray[np.float64]], now: int) -> None:
         """New weights for spikes from now on, one array per block in order (target, k); spikes under way keep the old ones."""
+        if projection in self.plastic:
+            for b, values in zip(self.blocks, pieces, strict=True):
+                b.learned(projection, values, now)
+            return
         lists = self.lists
         for b, values in zip(self.blocks, pieces, strict=True):
             b.set_weights(projection, values, lists, now)
         lists[1:, COUNT] = 0
         self._stale = True
+
+    def learn(self, projection: int, factor: float, now: int) -> None:
+        """From now on weights change by `factor` times what their rule says."""
+        for b in self.blocks:
+            if projection in b.incoming.plastic:
+                b.incoming.plastic[projection].learn(factor, now)
+
+    def make_up(self, projection: int, now: int) -> None:
+        """Weights that change get ready to be read: all that reached them up to `now` is in them."""
+        for b in self.blocks:
+            if projection in b.incoming.plastic:
+                b.incoming.plastic[projection].make_up(now)
 
     def pending(self, now: int) -> list[Pending]:
         """All input that is on its way, by block; it is kept ready in one ring per accumulator until it has been delivered."""

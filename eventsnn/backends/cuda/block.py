@@ -275,6 +275,7 @@ class Block:
             self.log,
         ]
         args += n.states[: len(kernel.states)] + [n.refractory] * kernel.refractory + [n.current] * driven
+        args += [xp.asarray(a) for a in n.drawers(run)]
         args.append(xp.asarray(np.array([numbers[c] for c in scalars if c != "NREF"] or [0.0], n.real)))
         args += [np.int32(numbers["NREF"])] * ("NREF" in scalars)
         args += [xp.asarray(numbers[c].astype(np.int32 if c == "NREF" else n.real)) for c in columns]

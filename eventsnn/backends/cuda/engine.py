@@ -30,6 +30,9 @@ class Device:
     """Threads of the host that compute."""
 
     def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
+        changing = [p.name for p in spec.projections if p.plasticity is not None]
+        if changing:
+            raise DeviceError(f"projection {changing[0]!r} is plastic, which backend cuda cannot do yet; use backend='cpu'")
         with told():
             self.blocks = [Block(spec, slices)]
         self.spikes = 0
@@ -52,6 +55,12 @@ class Device:
         for s in self._block.samplers:
             s.reserve(epoch // s.spec.every + 1)
         self._stale = True
+
+    def learn(self, projection: int, factor: float, now: int) -> None:
+        """No weights change here."""
+
+    def make_up(self, projection: int, now: int) -> None:
+        """No weights change here."""
 
     def stale(self) -> None:
         """Parameters, injected spikes or weights have changed: launches are made anew before the next step."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from eventsnn.backends.cuda.kernels import CALLEES
 from eventsnn.backends.loops import decorated, imported, portable
+from eventsnn.backends.shared import LARGEST_UNIFORM
 from eventsnn.spec import KernelSpec
 
 HEADER = '''"""Generated from the model {name!r}; do not edit."""
@@ -23,6 +24,16 @@ bind((_emit,), device, globals())
 
 
 '''
+WITH_DRAWS = """from eventsnn.backends.shared import STEP_DRAWS
+
+_draws = words()
+bind(STEP_DRAWS, device, _draws)
+_word, _uniform, _quantile = _draws["drawn_word"], _draws["uniform"], _draws["quantile"]
+
+
+"""
+NUMBERS = ("drawers", "key0", "key1", "normal")
+"""Where a step draws: index in its population and key of each neuron, the quantiles of the normal distribution."""
 FIXED = ("control", "low", "n", "mask", "receptors", "size", "ring32", "ring64", "arrived32", "arrived64", "flags", "counts")
 LOG = ("network_ids", "log")
 
@@ -41,7 +52,7 @@ def arguments(kernel: KernelSpec, arrays: frozenset[str], current: bool) -> tupl
 def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> str:
     """The text of the module that holds the update.
 
-    Arguments: FIXED, LOG, states, refr, stimulus, scalars (an array of F), NREF where it is one number, constants per neuron.
+    Arguments: FIXED, LOG, states, refr, stimulus, NUMBERS, scalars (an array of F), NREF if all share it, constants per neuron.
     """
     step = kernel.step_source(current)
     scalars, each = arguments(kernel, arrays, current)
@@ -51,6 +62,7 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
         *LOG,
         *states,
         *["stimulus"] * current,
+        *(NUMBERS if kernel.draws else ()),
         "scalars",
         *["NREF"] * ("NREF" in scalars),
         *(f"c_{c}" for c in each),
@@ -67,6 +79,8 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     value = {"NREF": "NREF"} | {c: f"p_{c}" for c in scalars} | {c: f"c_{c}[j]" for c in each}
     call = [f"s_{s}[i]" for s in kernel.states] + ["refr[i]"] * kernel.refractory
     call += [f"mul(F(a_{r}), {value[f'scale_{r}']})" for r in kernel.receptors] + ["stimulus[i]"] * current
+    body += [f"d_{k} = {_draw(kind, k, precision)}" for k, kind in enumerate(kernel.draws)]
+    call += [f"d_{k}" for k in range(len(kernel.draws))]
     call += [value[c] for c in kernel.constant_names(current)] + [value["NREF"]] * kernel.refractory
     results = [f"n_{s}" for s in kernel.states] + ["n_refr"] * kernel.refractory + ["spikes"]
     body.append(f"{', '.join(results)}{',' * (len(results) == 1)} = step({', '.join(call)})")
@@ -82,6 +96,12 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     functions = decorated(portable(step, precision) + step, "@device")
     return (
         HEADER.format(name=kernel.name, precision=precision)
+        + (WITH_DRAWS if kernel.draws else "")
         + functions
         + f"\n\n@kernel\ndef update({', '.join(given)}):\n    {text}\n"
     )
+
+
+def _draw(kind: str, k: int, precision: str) -> str:
+    word = f"_word(drawers[j], t, {k}, key0[j], key1[j])"
+    return f"F(_quantile(normal, {word}))" if kind == "normal" else f"F(min(_uniform({word}), {LARGEST_UNIFORM[precision]!r}))"

@@ -1,0 +1,453 @@
+"""The loops around a rule of plasticity, as text.
+
+Of each target the spikes are kept for as long as a synapse may ask for them: its history, a list of (step, value of each trace
+just before). Nothing happens to a synapse but when a spike of its source arrives: then it makes up for the spikes of its target
+since (`seen`, by source and delay), changes by the spike itself, and sends. Every synapse goes through the same events in one
+order wherever it lives, so no layout can change a bit. Where histories have grown, all synapses make up for what they hold.
+
+A segment is gone through in chunks: first, by target, what its synapses have missed; then the rule, on arrays, which LLVM makes
+SIMD, once for every spike of a target that was missed; then the spike of the source, again on arrays.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+
+from eventsnn.backends.cpu.loops import CALLEES, INLINED
+from eventsnn.backends.cpu.operation import Code
+from eventsnn.backends.loops import decorated, imported, portable
+from eventsnn.spec import Plasticity
+
+DIGITS = 4
+"""Tables of exp(-k dt/tau) for k = j * 256**digit, j < 256: a decay is a product of one number of each."""
+
+HEADER = '''"""Generated from the synapse model {name!r}; do not edit."""
+import numpy as np
+from eventsnn.backends.cpu.intrinsics import bits, fma, helper, item, mul, view, words
+from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, ROW, add
+
+F = np.float64
+LOW = 0xFFFFFFFF
+CHUNK = {chunk}
+HISTORY = {words}
+
+
+'''
+
+DECAY = """
+@helper(forceinline=True)
+def decayed(table, k):
+    if k < 65536:
+        return mul(item(table, k & 255, F), item(table, 256 + (k >> 8), F))
+    if k >> 32:
+        return F(0.0)
+    y = mul(item(table, k & 255, F), item(table, 256 + (k >> 8 & 255), F))
+    return mul(y, mul(item(table, 512 + (k >> 16 & 255), F), item(table, 768 + (k >> 24), F)))
+
+
+@helper(forceinline=True)
+def kept(w, low, high):
+    return min(max(w, low), high)
+"""
+
+FIELDS = ["calendar", "mask", "n_segments", "segments", "synapses", "targets", "weights", "total", "numbers", "seen", "last"]
+FIELDS += ["pre", "states", "variables", "histories", "low", "n", "flags", "tables", "counter", "scratch"]
+CHUNK = 512
+"""Synapses of a segment that are gone through together."""
+RUNS = ("firsts", "stops", "ats", "starts", "ends", "places")
+"""Rows of integers in the scratch: of every run of synapses with one target; and where the synapses of an event lie."""
+
+MAKE_UP = """
+@helper
+def {name}(args, e, until{also}):
+    {load}
+    here = item(segments, e, np.int64)
+    delay = here & LOW
+    start, stop = here >> 32 & LOW, item(segments, e + 1, np.int64) >> 32 & LOW
+    seen = view(seen_at, n_segments, np.int64)
+    last = view(last_at, n_segments, np.int64)
+    before = last[e]
+    spiked = max(before, 0)
+    {pre}
+    {release}
+    old, new = seen[e] - delay, until - delay
+    since_pre_now = mul(F(until - spiked), dt)
+    for low_synapse in range(start, stop, CHUNK):
+        size = min(CHUNK, stop - low_synapse)
+        runs = 0
+        known = np.int64(-1)
+        more = False
+        {nothing_yet}
+        for k in range(size):
+            target = np.int64(targets[low_synapse + k])
+            if target != known:
+                known = target
+                row = histories + ROW * (target - low_target)
+                at = item(row, ADDRESS, np.int64)
+                end = item(row, COUNT, np.int64)
+                while end > 0 and item(at, end - HISTORY, np.int64) > new:
+                    end -= HISTORY
+                i = end
+                while i > 0 and item(at, i - HISTORY, np.int64) > old:
+                    i -= HISTORY
+                more = i < end
+                if more:
+                    firsts[runs] = k
+                    ats[runs] = at
+                    starts[runs] = i
+                    ends[runs] = end
+                    runs += 1
+                {post_now}
+            if more:
+                stops[runs - 1] = k + 1
+            {store_now}
+        ahead = np.int64(0)
+        while runs > 0:
+            m = np.int64(0)
+            for q in range(runs):
+                i = starts[q] + ahead
+                if i >= ends[q]:
+                    continue
+                at = ats[q]
+                spike = item(at, i, np.int64)
+                arrival = spike + delay
+                {event}
+                for k in range(firsts[q], stops[q]):
+                    places[m] = k
+                    event_w[m] = weights[low_synapse + k]
+                    {store_event}
+                    m += 1
+            if m == 0:
+                break
+            for k in range(m):
+                w = event_w[k]
+                {load_event}
+                {on_post}
+                event_w[k] = w
+                {keep_event}
+            for k in range(m):
+                weights[low_synapse + places[k]] = event_w[k]
+                {store_variables}
+            ahead += HISTORY
+        {arrive}
+    seen[e] = until
+    {finish}
+"""
+
+ARRIVE = """
+for k in range(size):
+    w = weights[low_synapse + k]
+    {load_now}
+    {on_pre}
+    weights[low_synapse + k] = w
+    out[k] = np.rint(mul(kept({sent}, -most, most), scale))
+for k in range(size):
+    total[np.int64(targets[low_synapse + k])] += np.int64(out[k])
+"""
+
+OPERATIONS = """
+def deliver(args, step):
+    calendar, mask = item(args, 0, np.int64), item(args, 1, np.int64)
+    segments = item(args, 3, np.int64)
+    slot = view(calendar + ROW * (step & mask), 3, np.int64)
+    n = slot[COUNT]
+    if n == 0:
+        return 0
+    total = item(args, 7, np.int64)
+    due = view(slot[ADDRESS], n, np.int64)
+    for k in range(n):
+        arrive(args, due[k], step - (item(segments, due[k], np.int64) & LOW), total)
+    slot[COUNT] = 0
+    return 0
+
+
+def append(args, step):
+    {load}
+    counter = view(counter_at, 3, np.int64)
+    for word in range(low_target >> 3, (low_target + n + 7) >> 3):
+        if item(flags_at, word, np.int64) == 0:
+            continue
+        for place in range(max(8 * word, low_target), min(8 * word + 8, low_target + n)):
+            row = histories + ROW * (place - low_target)
+            for _ in range(item(flags_at + place, 0, np.uint8)):
+                at, end = item(row, ADDRESS, np.int64), item(row, COUNT, np.int64)
+                {post_values}
+                if not (add(row, step){add_values}):
+                    return OUT_OF_MEMORY
+                counter[0] += 1
+    return 0
+
+
+def tidy(args, step):
+    {load}
+    counter = view(counter_at, 3, np.int64)
+    if counter[0] <= counter[1]:
+        return 0
+    counter[0] = 0
+    for e in range(n_segments):
+        until = step - (item(segments, e, np.int64) & LOW)
+        if until > item(seen_at, e, np.int64):
+            make_up(args, e, until)
+    needed = step - 2 * counter[2]
+    for k in range(n):
+        row = view(histories + ROW * k, 3, np.int64)
+        i = 0
+        while i + 2 * HISTORY < row[COUNT] and item(row[ADDRESS], i + 2 * HISTORY, np.int64) <= needed:
+            i += HISTORY
+        if i > 0:
+            kept_words = view(row[ADDRESS], row[COUNT], np.int64)
+            for j in range(i, row[COUNT]):
+                kept_words[j - i] = kept_words[j]
+            row[COUNT] -= i
+    return 0
+
+
+def push(args, producers):
+    n_sources, n_rows, n_segments, mask, row_of_at, first_at, segments, calendar = words(args, 8)
+    row_of = view(row_of_at, n_sources, np.int32)
+    first = view(first_at, n_rows + 1, np.int64)
+    for p in range(1, item(producers, COUNT, np.int64) + 1):
+        n = item(producers + ROW * p, COUNT, np.int64)
+        spikes = view(item(producers + ROW * p, ADDRESS, np.int64), n, np.int64)
+        for i in range(n):
+            row = row_of[spikes[i] & LOW]
+            if row < 0:
+                continue
+            for e in range(first[row], first[row + 1]):
+                due = ((spikes[i] >> 32) + (item(segments, e, np.int64) & LOW)) & mask
+                if not add(calendar + ROW * due, e):
+                    return OUT_OF_MEMORY
+    return 0
+"""
+
+
+def scratch_rows(p: Plasticity) -> int:
+    """Rows of CHUNK numbers that the operations of a rule need for themselves."""
+    return len(_Words(p).rows)
+
+
+class Rule:
+    """The compiled operations of a rule; all but push take the same row of arguments, FIELDS."""
+
+    def __init__(self, p: Plasticity) -> None:
+        module = _module(render(p), p.name)
+        self.deliver, self.append, self.tidy, self.push = module
+
+    @staticmethod
+    def of(p: Plasticity) -> Rule:
+        return _rule(p)
+
+
+@cache
+def _rule(p: Plasticity) -> Rule:
+    return Rule(p)
+
+
+@cache
+def _module(source: str, name: str) -> tuple[Code, Code, Code, Code]:
+    made = imported(source, name, CALLEES)
+    return Code(made.deliver), Code(made.append), Code(made.tidy), Code(made.push)
+
+
+def render(p: Plasticity) -> str:
+    """The text of the module."""
+    history = 1 + len(p.post)
+    return (
+        HEADER.format(name=p.name, words=history, chunk=CHUNK)
+        + decorated(portable(p.source, "float64") + p.source, INLINED)
+        + "\n"
+        + DECAY
+        + _make_up(p, "arrive", sends=True)
+        + _make_up(p, "make_up", sends=False)
+        + _operations(p)
+    )
+
+
+def _names(p: Plasticity) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Of variables, states, traces of the source and of the target, in these loops."""
+    return (
+        [f"v{k}" for k in range(len(p.variables))],
+        [f"s{k}" for k in range(len(p.states))],
+        [f"x{k}" for k in range(len(p.pre))],
+        [f"y{k}" for k in range(len(p.post))],
+    )
+
+
+def _arguments(p: Plasticity) -> list[str]:
+    """Of all functions of the rule, as these loops call them."""
+    own = [name for names in _names(p) for name in names]
+    return ["w", *own, "since_pre", "since_post", "first", *(f"c{k}" for k in range(len(p.constants)))]
+
+
+def _call(p: Plasticity, function: str) -> str:
+    return f"{function}({', '.join(_arguments(p))})"
+
+
+def _read(p: Plasticity, function: str) -> set[str]:
+    """Arguments that a function of the rule reads, as these loops call them."""
+    found = next(x for x in ast.parse(p.source).body if isinstance(x, ast.FunctionDef) and x.name == function)
+    names = {x.id for line in found.body for x in ast.walk(line) if isinstance(x, ast.Name)}
+    return {ours for theirs, ours in zip(found.args.args, _arguments(p), strict=True) if theirs.arg in names}
+
+
+def _load(p: Plasticity) -> str:
+    numbers = [f"c{k} = item(a[8], {k + 6}, F)" for k in range(len(p.constants))]
+    names = {"low": "low_target", **{f: f"{f}_at" for f in ("seen", "last", "pre", "states", "variables", "flags", "counter")}}
+    plain = [f for f in FIELDS if f not in ("synapses", "targets", "weights", "total", "numbers", "calendar", "mask")]
+    lines = [f"a = words(args, {len(FIELDS)})"]
+    lines += [f"{names.get(f, f)} = a[{FIELDS.index(f)}]" for f in plain]
+    lines += ["targets = view(a[5], a[4], np.uint16)", "weights = view(a[6], a[4], F)"]
+    lines += [f"{name} = item(a[8], {k}, F)" for k, name in enumerate(("scale", "learn", "dt", "low", "high", "most"))]
+    return "\n".join(lines + numbers)
+
+
+def _table(k: int) -> str:
+    return f"tables + {k * DIGITS * 256 * 8}"
+
+
+class _Words:
+    """What the loops of one rule call its numbers, and which of them its functions read."""
+
+    def __init__(self, p: Plasticity) -> None:
+        self.p = p
+        self.variables, self.states, self.pre, self.post = _names(p)
+        self.decaying = [k for k, (_, tau) in enumerate(p.variables) if tau > 0.0]
+        self.table = {f"x{k}": k for k in range(len(p.pre))} | {f"y{k}": len(p.pre) + k for k in range(len(p.post))}
+        self.table |= {f"v{k}": len(p.pre) + len(p.post) + i for i, k in enumerate(self.decaying)}
+        gaps = [f"g{k}" for k in self.decaying]
+        read = _read(p, "on_post")
+        self.event = [x for x in (*self.pre, *self.post, "since_pre", "since_post") if x in read] + gaps
+        """Numbers of each event of a target."""
+        read = _read(p, "on_pre") | _read(p, "sent")
+        self.now = [x for x in (*self.post, "since_post") if x in read] + gaps
+        """Numbers of each target when a spike of the source arrives."""
+        self.rows = [
+            *RUNS,
+            "out",
+            "event_w",
+            *(f"event_{x}" for x in (*self.event, *self.variables)),
+            *(f"now_{x}" for x in self.now),
+        ]
+
+    def decayed(self, name: str, steps: str) -> str:
+        return f"decayed({_table(self.table[name])}, {steps})"
+
+
+def _make_up(p: Plasticity, name: str, sends: bool) -> str:
+    words = _Words(p)
+    n_pre, n_states = len(p.pre), len(p.states)
+    changed = "w = kept(fma(learn, w__ - w, w) if learn != 1.0 else w__, low, high)"
+    outputs = ", ".join(["w__", *words.variables])
+
+    values = {f"x{k}": f"mul(x{k}__, {words.decayed(f'x{k}', 'arrival - spiked')})" for k in range(n_pre)}
+    values |= {f"y{k}": f"item(at, i + {k + 1}, F)" for k in range(len(p.post))}
+    values["since_pre"] = "mul(F(arrival - spiked), dt)"
+    values["since_post"] = "mul(F(spike - item(at, i - HISTORY, np.int64) if i > 0 else arrival), dt)"
+    event = [f"{name} = {value}" for name, value in values.items() if name in words.event]
+    if words.decaying:
+        event += ["moved = max(spiked, item(at, i - HISTORY, np.int64) + delay) if i > 0 else spiked"]
+        event += [f"g{k} = {words.decayed(f'v{k}', 'arrival - moved')}" for k in words.decaying]
+    held = [f"variables[{k} * a[4] + low_synapse + {{}}]" for k in range(len(words.variables))]
+
+    def decay(k: int) -> list[str]:
+        return [f"v{k} = mul(v{k}, g{k})"] if k in words.decaying else []
+
+    post_now: list[str] = []
+    load_now: list[str] = []
+    release, finish, arrive, nothing_yet = ["first = F(0.0)"], [], "", []
+    if sends:
+        post_now = ["while end > 0 and item(at, end - HISTORY, np.int64) >= new:", "    end -= HISTORY"]
+        for k, (_, nearest) in enumerate(p.post):
+            grown = "F(1.0)" if nearest else f"item(at, end - HISTORY + {k + 1}, F) + F(1.0)"
+            value = f"mul({grown}, {words.decayed(f'y{k}', 'new - item(at, end - HISTORY, np.int64)')})"
+            values[f"y{k}"] = f"{value} if end > 0 else F(0.0)"
+        values["since_post"] = "mul(F(new - item(at, end - HISTORY, np.int64) if end > 0 else until), dt)"
+        post_now += [f"{name} = {value}" for name, value in values.items() if name in words.now]
+        if words.decaying:
+            # the last event of the synapse may be a spike of the target that arrives with this one
+            post_now += ["moved = spiked", "latest = ends[runs - 1] if more else i"]
+            post_now += ["if latest > 0:", "    moved = max(moved, item(at, latest - HISTORY, np.int64) + delay)"]
+            post_now += [f"g{k} = {words.decayed(f'v{k}', 'until - moved')}" for k in words.decaying]
+        nothing_yet = [f"{x} = F(0.0)" for x in words.now]
+        load_now = [f"{x} = now_{x}[k]" for x in words.now]
+        for k in range(len(words.variables)):
+            load_now += [f"v{k} = {held[k].format('k')}", *decay(k)]
+        load_now += [f"x{k} = x{k}__now" for k in range(n_pre)] + ["since_pre = since_pre_now"]
+        load_now += [f"{x} = F(0.0)" for x in (*words.post, "since_post") if x not in words.now]
+        release = ["first = F(1.0) if before < 0 else F(0.0)"]
+        release += [f"x{k}__now = mul(x{k}__, {words.decayed(f'x{k}', 'until - spiked')})" for k in range(n_pre)]
+        if n_states:
+            zero = [f"{x} = F(0.0)" for x in ("w", *words.variables, *words.pre, *words.post, "since_post")]
+            release += [*zero, "since_pre = mul(F(until - spiked), dt)"]
+            release += [f"{', '.join(f's{k}__new' for k in range(n_states))}, = {_call(p, 'release')}"]
+            release += [f"s{k}__old = s{k}" for k in range(n_states)]
+            finish += [f"kept_states = view(states_at, n_segments * {n_states}, F)"]
+            finish += [f"kept_states[e * {n_states} + {k}] = s{k}__new" for k in range(n_states)]
+            load_now += [f"s{k} = s{k}__new" for k in range(n_states)]
+        finish += [f"kept_pre = view(pre_at, n_segments * {n_pre}, F)"] * (n_pre > 0)
+        finish += [
+            f"kept_pre[e * {n_pre} + {k}] = {'F(1.0)' if nearest else f'x{k}__now + F(1.0)'}"
+            for k, (_, nearest) in enumerate(p.pre)
+        ]
+        finish.append("last[e] = until")
+        stored = [f"{held[k].format('k')} = v{k}" for k in range(len(words.variables))]
+        on_pre = [f"{outputs} = {_call(p, 'on_pre')}", changed, *stored]
+        arrive = _filled(ARRIVE, load_now=load_now, on_pre=on_pre, sent=_call(p, "sent"))
+    unread = [x for x in (*words.pre, *words.post, "since_pre", "since_post") if x not in words.event]
+    old_states = [f"s{k} = s{k}__old" for k in range(n_states)] if sends else []
+    load_event = [f"{x} = event_{x}[k]" for x in words.event]
+    for k in range(len(words.variables)):
+        load_event += [f"v{k} = event_v{k}[k]", *decay(k)]
+    arrays = [
+        f"{x} = view(scratch + {8 * CHUNK * k}, CHUNK, {'np.int64' if x in RUNS else 'F'})" for k, x in enumerate(words.rows)
+    ]
+    views = [f"variables = view(variables_at, a[4] * {len(p.variables)}, F)"] * bool(p.variables)
+    total = ["total = view(total_at, 65536, np.int64)"] * sends
+    return _filled(
+        MAKE_UP,
+        name=name,
+        also=", total_at" if sends else "",
+        load=[_load(p), *total, *views, *arrays],
+        pre=[f"x{k}__ = item(pre_at, e * {n_pre} + {k}, F)" for k in range(n_pre)]
+        + [f"s{k} = item(states_at, e * {n_states} + {k}, F)" for k in range(n_states)],
+        release=release,
+        nothing_yet=nothing_yet,
+        post_now=post_now,
+        store_now=[f"now_{x}[k] = {x}" for x in words.now] if sends else [],
+        event=event,
+        store_event=[f"event_{x}[m] = {x}" for x in words.event]
+        + [f"event_v{k}[m] = {held[k].format('k')}" for k in range(len(words.variables))],
+        load_event=[*load_event, *old_states, *(f"{x} = F(0.0)" for x in unread)],
+        on_post=[f"{outputs} = {_call(p, 'on_post')}", changed],
+        keep_event=[f"event_v{k}[k] = v{k}" for k in range(len(words.variables))],
+        store_variables=[f"{held[k].format('places[k]')} = event_v{k}[k]" for k in range(len(words.variables))],
+        arrive=[arrive],
+        finish=finish,
+    )
+
+
+def _operations(p: Plasticity) -> str:
+    n_pre = len(p.pre)
+    values = []
+    for k, (_, nearest) in enumerate(p.post):
+        grown = "F(1.0)" if nearest else f"item(at, end - HISTORY + {k + 1}, F) + F(1.0)"
+        gap = "step - item(at, end - HISTORY, np.int64)"
+        values.append(f"y{k} = mul({grown}, decayed({_table(n_pre + k)}, {gap})) if end > 0 else F(0.0)")
+    added = "".join(f" and add(row, bits(y{k}))" for k in range(len(p.post)))
+    return _filled(OPERATIONS, load=[_load(p)], post_values=values, add_values=added)
+
+
+def _filled(template: str, **parts: str | list[str]) -> str:
+    """The template with lines put in where a brace stands alone on one, at its depth; other braces are words."""
+    lines = []
+    for line in template.split("\n"):
+        name = line.strip().removeprefix("{").removesuffix("}")
+        part = parts.get(name) if line.strip() == f"{{{name}}}" else None
+        if part is None:
+            lines.append(line.format(**{k: v for k, v in parts.items() if isinstance(v, str)}) if "{" in line else line)
+            continue
+        depth = line[: len(line) - len(line.lstrip())]
+        text = part if isinstance(part, str) else "\n".join(part)
+        lines += [depth + x for x in text.split("\n") if x.strip()]
+    return "\n".join(lines)

@@ -1,0 +1,337 @@
+"""Partners that are found by where they lie: drawn from the cells around a neuron, or the nearest of all.
+
+`centers` draw from `points`. A center's random words come from (its index, attempt, NEAR, 0). Sums and square roots are those of
+IEEE, never fused, and cells depend on all positions, so a draw is the same on any part.
+
+Pairs: a cell whose points have at most the probability p holds candidates with the hazard -log(1 - p) each, one cell after the
+other; an exponential number says where the next candidate is, which stays with the probability of its own distance over p. So the
+work is in proportion to the connections. Draws of a fixed number pick a cell by its hazard (here the greatest weight times the
+points), a point of it, and keep that with its own weight over the greatest.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from eventsnn.backends.cpu.philox import philox
+from eventsnn.backends.cpu.portable import log64
+from eventsnn.spec import DISTANCES
+
+NEAR, LEFT = 5, 6
+"""Third words of the counters used here."""
+SURE = 64.0
+"""The hazard of a candidate that is certain: more than any exponential number of 53 bits."""
+AHEAD = 64
+"""Random numbers that are made at once."""
+TRIES = 64
+"""Attempts per partner that is wanted, after which all that can still be drawn are listed."""
+
+
+@njit(nogil=True, inline="always")
+def _short(x, half):
+    """A displacement by the shorter way round; an infinite half: space does not repeat. |x| is below the whole period."""
+    if x > half:
+        x = x - 2.0 * half
+    elif x < -half:
+        x = x + 2.0 * half
+    return x
+
+
+@njit(nogil=True, inline="always")
+def _value(square, table, per):
+    """A table over the distance, linear between its nodes."""
+    place = min(math.sqrt(square) * per, DISTANCES - 0.5 ** 40)
+    node = np.uint64(place)
+    low = table[node]
+    return low + (table[node + np.uint64(1)] - low) * (place - np.float64(node))
+
+
+@njit(nogil=True, inline="always")
+def _weight(points, s, x, y, z, half, sign, table, per, masked, mask):
+    """The value of the profile at a point; mask: low, high and center (3 each), inner and outer squared."""
+    x = _short(points[s, 0] - x, half[0])
+    y = _short(points[s, 1] - y, half[1])
+    z = _short(points[s, 2] - z, half[2])
+    value = _value(x * x + y * y + z * z, table, per)
+    if masked:
+        x, y, z = sign * x, sign * y, sign * z
+        inside = mask[0] <= x <= mask[3] and mask[1] <= y <= mask[4] and mask[2] <= z <= mask[5]
+        x, y, z = x - mask[6], y - mask[7], z - mask[8]
+        around = x * x + y * y + z * z
+        if not (inside and mask[9] <= around <= mask[10]):
+            value = 0.0
+    return value
+
+
+@njit(nogil=True)
+def _around(cell, shape, steps, first, most, hazards, cells, sums):
+    """Cells with points around a cell: which ones, and the sums of their hazards. Returns their number."""
+    a, b, c = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
+    found = 0
+    sums[0] = 0.0
+    for k in range(len(steps)):
+        x, y, z = a + steps[k, 0], b + steps[k, 1], c + steps[k, 2]
+        if steps[k, 3] == 0 and (x < 0 or x >= shape[0]):
+            continue
+        if steps[k, 4] == 0 and (y < 0 or y >= shape[1]):
+            continue
+        if steps[k, 5] == 0 and (z < 0 or z >= shape[2]):
+            continue
+        other = (x % shape[0] * shape[1] + y % shape[1]) * shape[2] + z % shape[2]
+        n = first[other + 1] - first[other]
+        if n:
+            cells[found, 0], cells[found, 1] = other, k
+            sums[found + 1] = sums[found] + n * hazards[k]
+            found += 1
+    return found
+
+
+@njit(nogil=True)
+def _uniform(a, b):
+    return (np.float64(a) + (np.float64(b) + 0.5) * 2.3283064365386963e-10) * 2.3283064365386963e-10
+
+
+@njit(nogil=True)
+def _ahead(center, attempt, key, steps, chances):
+    """Exponential numbers and uniform ones of as many attempts as there is room for."""
+    for t in range(steps.size):
+        a, b, c, _ = philox(np.uint32(center), np.uint32(attempt + t), np.uint32(NEAR), np.uint32(0), key[0], key[1])
+        steps[t] = -log64(_uniform(a, b))
+        chances[t] = (np.float64(c) + 0.5) * 2.3283064365386963e-10
+
+
+@njit(nogil=True, cache=True)
+def near_pairs(
+    begin, ids, centers, own, cell_of, points, first, shape, steps, most, hazards, half, sign, table, per, masked, mask, k0, k1, out, counts
+):
+    """Partners of centers `begin` onwards, one after the other, until `out` is full: (centers done, partners).
+
+    Centers come sorted by cell, points too: `first` says where those of a cell begin.
+    """
+    key = np.uint32(k0), np.uint32(k1)
+    cells = np.empty((len(steps), 2), np.int64)
+    sums = np.empty(len(steps) + 1)
+    rates = 1.0 / hazards
+    ahead, chances = np.empty(AHEAD), np.empty(AHEAD)
+    near, last, at = 0, -1, 0
+    for i in range(begin, len(ids)):
+        if cell_of[i] != last:
+            near = _around(cell_of[i], shape, steps, first, most, hazards, cells, sums)
+            last = cell_of[i]
+        start = at
+        x, y, z = centers[i, 0], centers[i, 1], centers[i, 2]
+        place, j, q, attempt = 0.0, 0, 0, 0
+        while True:
+            t = attempt % AHEAD
+            if t == 0:
+                few = AHEAD if sums[near] > AHEAD / 2 else AHEAD // 8
+            if t % few == 0:
+                _ahead(ids[i], attempt, key, ahead[t : t + few], chances[t : t + few])
+            attempt += 1
+            place = place + ahead[t]
+            before = j
+            while j < near and sums[j + 1] <= place:
+                j += 1
+            if j == near:
+                break
+            k = cells[j, 1]
+            inside = np.int64((place - sums[j]) * rates[k])
+            q = max(q, inside) if j == before else inside
+            if q >= first[cells[j, 0] + 1] - first[cells[j, 0]]:
+                j, q = j + 1, 0  # the last point of its cell, but for rounding
+                if j == near:
+                    break
+                k = cells[j, 1]
+            s = first[cells[j, 0]] + q
+            q += 1
+            place = sums[j] + q * hazards[k]
+            if s == own[i]:
+                continue
+            p = _weight(points, s, x, y, z, half, sign, table, per, masked, mask)
+            if chances[t] * most[k] < p:
+                if at == len(out):
+                    return i, start
+                out[at] = s
+                at += 1
+        counts[i] = at - start
+    return len(ids), at
+
+
+@njit(nogil=True)
+def _left(want, got, i, ids, centers, own, near, cells, points, first, half, sign, table, per, masked, mask, key, distinct, seen, drawn):
+    """Draw what is still wanted from a list of all that can be: returns how many there are now."""
+    n = 0
+    for j in range(near):
+        n += first[cells[j, 0] + 1] - first[cells[j, 0]]
+    left = np.empty(n, np.int64)
+    weights = np.empty(n)
+    x, y, z = centers[i, 0], centers[i, 1], centers[i, 2]
+    total, n = 0.0, 0
+    for j in range(near):
+        for s in range(first[cells[j, 0]], first[cells[j, 0] + 1]):
+            if s == own[i] or (distinct and (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1)):
+                continue
+            p = _weight(points, s, x, y, z, half, sign, table, per, masked, mask)
+            if p > 0.0:
+                left[n], weights[n] = s, p
+                n += 1
+    while got < want and n:
+        total = 0.0
+        for k in range(n):
+            total += weights[k]
+        a, b, _, _ = philox(np.uint32(ids[i]), np.uint32(got), np.uint32(LEFT), np.uint32(0), key[0], key[1])
+        place = _uniform(a, b) * total
+        k = 0
+        while k < n - 1 and place >= weights[k]:
+            place -= weights[k]
+            k += 1
+        drawn[got] = left[k]
+        got += 1
+        if distinct:
+            seen[left[k] >> 6] |= np.uint64(1) << np.uint64(left[k] & 63)
+            n -= 1
+            for m in range(k, n):
+                left[m], weights[m] = left[m + 1], weights[m + 1]
+    return got
+
+
+@njit(nogil=True, cache=True)
+def near_draws(
+    ids, centers, own, cell_of, points, first, shape, steps, most, half, sign, table, per, masked, mask, k0, k1, want, distinct, wanted,
+    out, counts,
+):  # fmt: skip
+    """`want` partners of every center, of which those that are wanted are kept: (-1, partners), or a center that finds too few."""
+    key = np.uint32(k0), np.uint32(k1)
+    cells = np.empty((len(steps), 2), np.int64)
+    sums = np.empty(len(steps) + 1)
+    seen = np.zeros(len(points) // 64 + 1, np.uint64)
+    drawn = np.empty(want, np.int64)
+    near, last, at = 0, -1, 0
+    for i in range(len(ids)):
+        if cell_of[i] != last:
+            near = _around(cell_of[i], shape, steps, first, most, most, cells, sums)
+            last = cell_of[i]
+        x, y, z = centers[i, 0], centers[i, 1], centers[i, 2]
+        got, attempt = 0, 0
+        while got < want and attempt < TRIES * (want + 8) and near:
+            a, b, c, _ = philox(np.uint32(ids[i]), np.uint32(attempt), np.uint32(NEAR), np.uint32(0), key[0], key[1])
+            attempt += 1
+            place = _uniform(a, b) * sums[near]
+            low, high = 0, near - 1
+            while low < high:
+                middle = (low + high + 1) // 2
+                if sums[middle] <= place:
+                    low = middle
+                else:
+                    high = middle - 1
+            cell, weight = cells[low, 0], most[cells[low, 1]]
+            if weight <= 0.0:
+                continue
+            s = min(first[cell] + np.int64((place - sums[low]) / weight), first[cell + 1] - 1)
+            if s == own[i] or (distinct and (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1)):
+                continue
+            p = _weight(points, s, x, y, z, half, sign, table, per, masked, mask)
+            if (np.float64(c) + 0.5) * 2.3283064365386963e-10 * weight < p:
+                drawn[got] = s
+                got += 1
+                if distinct:
+                    seen[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
+        if got < want:
+            got = _left(
+                want, got, i, ids, centers, own, near, cells, points, first, half, sign, table, per, masked, mask, key, distinct, seen, drawn
+            )  # fmt: skip
+        start = at
+        for k in range(got):
+            seen[drawn[k] >> 6] = 0
+            if wanted[drawn[k]]:
+                if at < len(out):
+                    out[at] = drawn[k]
+                at += 1
+        counts[i] = at - start
+        if got < want:
+            return i, at
+    return -1, at
+
+
+@njit(nogil=True, cache=True)
+def nearest(centers, own, cell_of, points, order, first, shape, wrapped, side, half, want, out):
+    """The `want` nearest points of every center, by distance and index (`order` of a point): shape (centers, want)."""
+    squares = np.empty(want + 1)
+    for i in range(len(centers)):
+        cell = cell_of[i]
+        a, b, c = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
+        got = 0
+        for ring in range(max(shape[0], shape[1], shape[2]) + 1):
+            if got == want and ring > 1:
+                safe = (ring - 1) * side * (1.0 - 1e-9)
+                if squares[want - 1] < safe * safe:
+                    break
+            for x in range(max(-ring, -shape[0]), min(ring, shape[0]) + 1):
+                for y in range(max(-ring, -shape[1]), min(ring, shape[1]) + 1):
+                    face = abs(x) == ring or abs(y) == ring
+                    zs = min(ring, shape[2])
+                    for z in range(-zs, zs + 1):
+                        if not face and abs(z) != ring:
+                            continue
+                        if not (_in(a, x, shape[0], wrapped[0]) and _in(b, y, shape[1], wrapped[1]) and _in(c, z, shape[2], wrapped[2])):
+                            continue
+                        other = ((a + x) % shape[0] * shape[1] + (b + y) % shape[1]) * shape[2] + (c + z) % shape[2]
+                        for s in range(first[other], first[other + 1]):
+                            if s == own[i]:
+                                continue
+                            u = _short(points[s, 0] - centers[i, 0], half[0])
+                            v = _short(points[s, 1] - centers[i, 1], half[1])
+                            w = _short(points[s, 2] - centers[i, 2], half[2])
+                            square = u * u + v * v + w * w
+                            got = _enter(square, order[s], got, want, squares, out[i])
+
+
+@njit(nogil=True)
+def _in(cell, step, n, wrapped):
+    """Whether a step stays inside, or is the shorter way round where space repeats."""
+    if wrapped:
+        return -((n - 1) // 2) <= step <= n // 2
+    return 0 <= cell + step < n
+
+
+@njit(nogil=True)
+def _enter(square, number, got, want, squares, row):
+    """Enter a point in the ascending row of the nearest so far; returns their number."""
+    k = got
+    while k > 0 and (squares[k - 1] > square or (squares[k - 1] == square and row[k - 1] > number)):
+        if k < want:
+            squares[k], row[k] = squares[k - 1], row[k - 1]
+        k -= 1
+    if k < want:
+        squares[k], row[k] = square, number
+    return min(got + 1, want)
+
+
+@njit(nogil=True, cache=True)
+def shape_values(pre, post, sources, degrees, half, tables, per, out):
+    """out[t, e]: table t at the distance of edge e; edges come in order (target, k)."""
+    e = 0
+    for i in range(len(degrees)):
+        for _ in range(degrees[i]):
+            s = sources[e]
+            x = _short(pre[s, 0] - post[i, 0], half[0])
+            y = _short(pre[s, 1] - post[i, 1], half[1])
+            z = _short(pre[s, 2] - post[i, 2], half[2])
+            square = x * x + y * y + z * z
+            for t in range(len(tables)):
+                out[t, e] = _value(square, tables[t], per)
+            e += 1
+
+
+@njit(nogil=True, cache=True)
+def gathered(found, starts, order, counts, points, out):
+    """Partners of sorted centers in the order of the centers; `points` gives the index of a sorted point."""
+    at = 0
+    for i in range(len(order)):
+        start = starts[order[i]]
+        for k in range(counts[order[i]]):
+            out[at] = points[found[start + k]]
+            at += 1

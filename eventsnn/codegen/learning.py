@@ -1,0 +1,135 @@
+"""The rule of a synapse that changes: statements are read, put one into the other, and printed as functions on scalars."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import sympy as sp
+
+from eventsnn.codegen.declaration import RuleDeclaration
+from eventsnn.codegen.hostmath import evaluate
+from eventsnn.codegen.parse import FUNCTIONS, Reader
+from eventsnn.codegen.printer import HostPrinter, StepPrinter
+from eventsnn.errors import ModelError, valid
+from eventsnn.spec import Plasticity
+
+TIMES = ("since_pre", "since_post", "first")
+RESERVED = {"w", "F", "fma", "mul", "np", *TIMES, *FUNCTIONS}
+Statements = dict[str, sp.Expr]
+
+
+def generate(d: RuleDeclaration, values: Mapping[str, float]) -> Plasticity:
+    """The rule of a declaration with these parameters; ModelError where it makes no sense."""
+    _check(d)
+    exponents = _exponents(d)
+    source = _texts(d, tuple((name, values[name]) for name in sorted(exponents)))
+    numbers = {name: np.float64(value) for name, value in values.items()}
+
+    def number(given: float | str, what: str) -> float:
+        if isinstance(given, str):
+            return float(evaluate(_bound(d, given, what), numbers))
+        return float(given)
+
+    low, high = sorted(number(text, "bounds") for text in d.bounds) if d.bounds else (0.0, 0.0)
+    if not np.isfinite([low, high]).all():
+        raise ModelError(f"{d.name}: the bounds {' and '.join(d.bounds)} must be finite: the input of targets is scaled by them")
+    return Plasticity(
+        name=d.name,
+        source=source,
+        constants=tuple((name, float(values[name])) for name in d.params),
+        pre=tuple((float(values[tau]), nearest) for _, tau, nearest in d.pre),
+        post=tuple((float(values[tau]), nearest) for _, tau, nearest in d.post),
+        states=tuple(number(initial, name) for name, initial in d.states),
+        variables=tuple((number(v, name), float(values[tau]) if tau else 0.0) for name, v, tau in d.variables),
+        low=low,
+        high=high,
+    )
+
+
+def _bound(d: RuleDeclaration, text: str, what: str) -> str:
+    reader = Reader(f"{d.name}.{what}", {name: sp.Symbol(name, real=True) for name in d.params})
+    return HostPrinter().text(reader.expression(text))
+
+
+def _names(d: RuleDeclaration) -> list[str]:
+    """All arguments of the functions, in order."""
+    own = [str(entry[0]) for entries in (d.variables, d.states, d.pre, d.post) for entry in entries]
+    return ["w", *own, *TIMES, *d.params]
+
+
+def _check(d: RuleDeclaration) -> None:
+    names = [name for name in _names(d) if name not in ("w", *TIMES)]
+    for name in names:
+        if keyword.iskeyword(name) or name in RESERVED or "__" in name or name.startswith("_") or names.count(name) > 1:
+            raise ModelError(f"{d.name}: {name!r} cannot be the name of a parameter, trace, state or variable; it is taken")
+    for kind, taus in (("trace", [t for _, t, _ in (*d.pre, *d.post)]), ("variable", [t for *_, t in d.variables if t])):
+        for tau in taus:
+            if tau not in d.params:
+                raise ModelError(f"{d.name}: tau={tau!r} of a {kind} names no parameter; {valid(tau, d.params)}")
+    for name, initial in [(n, i) for n, i in d.states] + [(n, i) for n, i, _ in d.variables]:
+        if isinstance(initial, str) and initial not in d.params:
+            raise ModelError(f"{d.name}: the initial value {initial!r} of {name} names no parameter; {valid(initial, d.params)}")
+
+
+def _exponents(d: RuleDeclaration) -> frozenset[str]:
+    """Parameters that are exponents: their values go into the text, so that w**0 is 1 and w**1 is w."""
+    found: set[str] = set()
+    for made in _rules(d, {}).values():
+        for e in made.values():
+            found |= {str(s) for p in e.atoms(sp.Pow) for s in p.exp.free_symbols}
+    return frozenset(found & set(d.params))
+
+
+@lru_cache(maxsize=256)
+def _texts(d: RuleDeclaration, exponents: tuple[tuple[str, float], ...]) -> str:
+    made = _rules(d, dict(exponents))
+    results = {
+        "release": [name for name, _ in d.states],
+        "on_pre": ["w", *(name for name, *_ in d.variables)],
+        "on_post": ["w", *(name for name, *_ in d.variables)],
+        "sent": ["sent"],
+    }
+    return "\n\n".join(_function(d, name, made[name], outputs) for name, outputs in results.items())
+
+
+def _rules(d: RuleDeclaration, exponents: Mapping[str, float]) -> dict[str, Statements]:
+    symbols = {name: sp.Symbol(name, real=True) for name in _names(d)}
+    symbols |= {name: sp.Rational(repr(value)) for name, value in exponents.items()}
+    weights = ["w", *(name for name, *_ in d.variables)]
+    found = {
+        "release": _read(d, "release", d.release, symbols, [name for name, _ in d.states]),
+        "on_pre": _read(d, "on_pre", d.on_pre, symbols, weights),
+        "on_post": _read(d, "on_post", d.on_post, symbols, weights),
+    }
+    reader = Reader(f"{d.name}.sent", symbols)
+    return {**found, "sent": {"sent": sp.sympify(reader.expression(d.sent))}}
+
+
+def _read(d: RuleDeclaration, what: str, text: str, symbols: dict[str, sp.Symbol], targets: list[str]) -> Statements:
+    """The value of every target after all statements, in terms of what there was before them."""
+    reader = Reader(f"{d.name}.{what}", symbols)
+    now: Statements = {}
+    for line in reader.lines(text):
+        match = re.fullmatch(r"(\w+)\s*([-+*]?)=([^=].*)", line)
+        if match is None:
+            raise reader.error("a rule reads 'w = expression' or 'w += expression'")
+        if match[1] not in targets:
+            raise reader.error(f"{match[1]!r} cannot be changed here; {valid(match[1], targets)}")
+        before = now.get(match[1], symbols[match[1]])
+        value = sp.sympify(reader.expression(match[3])).subs({symbols[n]: e for n, e in now.items()}, simultaneous=True)
+        now[match[1]] = {"": value, "+": before + value, "-": before - value, "*": before * value}[match[2]]
+    return {name: now.get(name, symbols[name]) for name in targets}
+
+
+def _function(d: RuleDeclaration, name: str, made: Statements, outputs: list[str]) -> str:
+    printer = StepPrinter()
+    names = (sp.Symbol(f"c__{k}", real=True) for k in range(10**6))
+    common, reduced = sp.cse([made[n] for n in outputs], symbols=names)
+    body = [f"    {n} = {printer.text(e)}" for n, e in common]
+    results = ", ".join(printer.text(e) for e in reduced)
+    body.append(f"    return ({results}{',' * bool(outputs)})" if name == "release" else f"    return {results}")
+    return "\n".join([f"def {name}({', '.join(_names(d))}):", *body]) + "\n"

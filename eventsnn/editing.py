@@ -1,0 +1,108 @@
+"""Connections of a network that are changed before it runs: fewer, more, weaker or stronger ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import is_dataclass, replace
+from inspect import signature
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn import spec
+from eventsnn.algebra import Distribution
+from eventsnn.errors import KindError, ParameterError, ShapeError
+from eventsnn.model import Rule, Synapse
+from eventsnn.projection import Projection, distances
+
+WORDS = ("pre", "post", "pos_pre", "pos_post", "distance", "weight", "delay")
+
+
+def pruned(p: Projection, keep: object) -> tuple[Rule, Synapse]:
+    """Without the edges where `keep` is false: a mask, or a function of some of WORDS that returns one."""
+    who = f"projection {p.name!r}: prune"
+    edges = _explicit(p, who)
+    mask = np.asarray(_called(p, edges, keep, who) if callable(keep) else keep)
+    if mask.dtype != np.bool_ or mask.shape != edges.pre.shape:
+        raise ShapeError(f"{who}: a mask {mask.dtype} of shape {mask.shape} was given for {len(edges.pre)} edges; give one truth each")
+    kept = {word: value[mask] for word in ("weight", "delay") if (value := _array(getattr(p.synapse, word))) is not None}
+    return _with(p.rule, who, pre=edges.pre[mask], post=edges.post[mask]), _with(p.synapse, who, **kept)
+
+
+def extended(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, weight: object, delay: object) -> tuple[Rule, Synapse]:
+    """With more edges, after those that are there; None: the weight or the delay that all have."""
+    who = f"projection {p.name!r}: extend"
+    edges = _explicit(p, who)
+    more = np.asarray(pre), np.asarray(post)
+    if more[0].shape != more[1].shape or more[0].ndim != 1:
+        raise ShapeError(f"{who}: {more[0].shape} sources but {more[1].shape} targets; give one pair per connection")
+    joined = {}
+    for word, given in (("weight", weight), ("delay", delay)):
+        there = getattr(p.synapse, word)
+        if given is None and _array(there) is None:
+            continue
+        if given is None or isinstance(there, Distribution) or callable(there):
+            raise ParameterError(f"{who}: the new edges need {word}=, and those that are there a number or an array, not {there!r}")
+        old, new = (np.broadcast_to(np.asarray(x, np.float64), n) for x, n in ((there, len(edges.pre)), (given, len(more[0]))))
+        joined[word] = np.concatenate([old, new])
+    rule = _with(p.rule, who, pre=np.concatenate([edges.pre, more[0]]), post=np.concatenate([edges.post, more[1]]))
+    return rule, _with(p.synapse, who, **joined)
+
+
+def scaled(p: Projection, factor: float) -> Synapse:
+    """With every weight times a factor."""
+    weight = p.synapse.weight
+    if callable(weight) and not hasattr(weight, "magnitude"):
+        raise ParameterError(f"projection {p.name!r}: scale: its weight is a function; give one that returns other numbers")
+    given = _array(weight)
+    return cast(Synapse, _with(p.synapse, f"projection {p.name!r}: scale", weight=(weight if given is None else given) * factor))
+
+
+def with_values(synapse: Synapse, weight: object, delay: object, who: str) -> Synapse:
+    """The same synapse with another weight or delay, where they are given."""
+    given = {word: value for word, value in (("weight", weight), ("delay", delay)) if value is not None}
+    return cast(Synapse, _with(synapse, who, **given)) if given else synapse
+
+
+def _explicit(p: Projection, who: str) -> spec.Edges:
+    inner = p.edges.rule if isinstance(p.edges, spec.Like) else p.edges
+    inner = inner.rule if isinstance(inner, spec.Located) else inner
+    if not isinstance(inner, spec.Edges) or not hasattr(p.rule, "pre"):
+        raise ParameterError(
+            f"{who}: its edges are drawn by {type(p.rule).__name__} as it is built; take those that a Simulation gives, "
+            "sim[name].weights(), and connect them by Explicit(pre, post)"
+        )
+    return inner
+
+
+def _called(p: Projection, edges: spec.Edges, keep: Callable[..., Any], who: str) -> Any:
+    words = list(signature(keep).parameters)
+    given: dict[str, Any] = {"pre": p.pre.subset.array()[edges.pre], "post": p.post.subset.array()[edges.post]}
+    if p.pre.population.places is not None and p.post.population.places is not None:
+        given |= {"pos_pre": p.pre.positions[edges.pre], "pos_post": p.post.positions[edges.post]}
+        given["distance"] = distances(p.space(), edges)
+    for word in ("weight", "delay"):
+        value = getattr(p.synapse, word)
+        if not isinstance(value, Distribution) and not callable(value):
+            given[word] = np.broadcast_to(np.asarray(value, np.float64), len(edges.pre))
+    wrong = [word for word in words if word not in given]
+    if wrong or not words:
+        raise ParameterError(f"{who}: a function takes some of {', '.join(given)} here, not {', '.join(wrong) or 'none'}")
+    return keep(**{word: given[word] for word in words})
+
+
+def _array(given: object) -> Any:
+    """What is given edge by edge; None of anything else."""
+    plain = getattr(given, "magnitude", given)
+    if isinstance(plain, np.ndarray | list | tuple) and np.ndim(plain) > 0:
+        return given if hasattr(given, "magnitude") else np.asarray(given)
+    return None
+
+
+def _with(given: Any, who: str, **values: object) -> Any:
+    if not values:
+        return given
+    if not is_dataclass(given) or isinstance(given, type):
+        raise KindError(f"{who}: {given!r} cannot be made again with another {', '.join(values)}; connect it anew")
+    return replace(given, **values)

@@ -1,0 +1,76 @@
+"""Connection rules on backend cuda: the same synapses as on backend cpu, on a GPU (`pytest -m gpu`) and in Numba's simulator."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eventsnn as snn
+from eventsnn.devices import find_gpu
+from eventsnn.distance import Distance, Gaussian
+from eventsnn.models import (
+    Bernoulli,
+    FixedDegrees,
+    FixedIndegree,
+    FixedOutdegree,
+    IafPscExp,
+    Nearest,
+    PairwisePoisson,
+    Poisson,
+    Static,
+    SymmetricBernoulli,
+)
+from eventsnn.positions import Scattered
+from eventsnn.regions import Ball, Box
+
+GPU = find_gpu()
+RULES: dict[str, Any] = {
+    "poisson": PairwisePoisson(0.2, autapses=False),
+    "symmetric": SymmetricBernoulli(0.1),
+    "stubs": FixedDegrees(5, 5),
+    "pairs": Bernoulli(Gaussian(std=0.2), mask=Ball(0.4)),
+    "indegree": FixedIndegree(6, p=Gaussian(std=0.2)),
+    "outdegree": FixedOutdegree(4, p=Gaussian(std=0.2), multapses=False),
+    "nearest": Nearest(4),
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(isinstance(GPU, str), reason=f"no GPU: {GPU}")
+def test_every_rule_makes_the_same_synapses_and_spikes() -> None:
+    net = snn.Network(seed=3, dt=0.1)
+    where = Scattered(Box((0.0, 0.0), (1.0, 1.0)), edge_wrap=True)
+    source = net.population("source", 20, Poisson(rate=1500.0))
+    cells = net.population("cells", 60, IafPscExp(), V_m=snn.Uniform(-60.0, -50.5), positions=where)
+    net.connect(source >> cells, FixedIndegree(4), Static(weight=400.0, delay=0.2))
+    for name, rule in RULES.items():
+        weight = 20.0 * Gaussian(std=0.3) + snn.Uniform(0.0, 4.0)
+        net.connect(cells >> cells, rule, Static(weight=weight, delay=0.3 + 2.0 * Distance()), name=name)
+    net.connect(like="poisson", weight=-3.0, delay=1.1, name="like")
+    net.record(cells, "spikes")
+    found = {}
+    for backend in ("cpu", "cuda"):
+        with snn.Simulation(net, backend=backend) as sim:
+            edges = {name: dict(sim[name].weights()) for name in (*RULES, "like")}
+            sim.run(4.0)
+            spikes = snn.open(sim)["cells/spikes"].to_dataset().load()
+            found[backend] = edges, sim["cells"].get("V_m"), spikes
+    for name, expected in found["cpu"][0].items():
+        assert len(expected["pre"]), name
+        assert all(np.array_equal(expected[word], found["cuda"][0][name][word]) for word in expected), name
+    assert found["cpu"][2].sizes["event"] > 3
+    assert np.array_equal(found["cpu"][1], found["cuda"][1]) and found["cpu"][2].identical(found["cuda"][2])
+
+
+@pytest.mark.timeout(300)
+def test_the_same_in_the_simulator(root: Path) -> None:
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", __file__]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout[-8000:] + done.stderr[-2000:]
