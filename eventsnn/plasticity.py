@@ -136,7 +136,7 @@ class SynapseModel:
         for name, p in self.params().items():
             given = p.value(self.__dict__[name], 1, f"{who}: {type(self).__name__}: {name}")
             if not isinstance(given, spec.Fixed):
-                raise ParameterError(f"{who}: {type(self).__name__}: {name} is one number for all synapses, not {given!r}")
+                raise ParameterError(f"{who}: {type(self).__name__}: {name} is one number for all synapses, not {self.__dict__[name]!r}")
             values[name] = given.value
         low, high = bounds(weight)
         if magnitude:

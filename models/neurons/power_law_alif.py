@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from typing import Any
 
@@ -15,13 +16,14 @@ def power_law_alif(
     """A model as IafPscExp, but with the threshold V_th + beta sum(w_k A_k), k = 0, 1, ..., `bases` - 1.
 
     dA_k/dt = -A_k/tau_k, and a spike adds 1 to every trace A_k. The tau_k are spaced evenly in their logarithms from `shortest`
-    to `longest` (ms), w_k is proportional to tau_k**-exponent, and their sum is 1: between these times the kernel falls as
-    t**-exponent, by t**-p = 1/Gamma(p) times the integral of s**(p - 1) exp(-s t) ds. Homeostasis: dV_th/dt = eta (r - r_target),
-    with the estimate r = sum(w_k A_k)/sum(w_k tau_k) of the rate. Integrated exactly.
+    to `longest` (ms), w_k is proportional to tau_k**-exponent (the last holds the rest of the integral), and their sum is 1:
+    between these times the kernel falls as t**-exponent, by t**-p = 1/Gamma(p) times the integral of s**(p - 1) exp(-s t) ds.
+    Homeostasis: dV_th/dt = eta (r - r_target), with the estimate r = sum(w_k A_k)/sum(w_k tau_k) of the rate. Integrated exactly.
     C. Pozzorini, R. Naud, S. Mensi, W. Gerstner, Nat. Neurosci. 16 (2013) 942, doi:10.1038/nn.3431.
     """
     taus = [float(f"{shortest * (longest / shortest) ** (k / (bases - 1)):.6g}") for k in range(bases)]
     falls = [tau**-exponent for tau in taus]
+    falls[-1] *= 0.5 + (bases - 1) / (exponent * math.log(longest / shortest))
     weights = [float(f"{w / sum(falls):.12g}") for w in falls]
     span = sum(w * tau for w, tau in zip(weights, taus, strict=True))
     traces = " + ".join(f"{w!r}*A_{k}" for k, w in enumerate(weights))
