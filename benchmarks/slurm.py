@@ -113,7 +113,7 @@ def jobs(case: Case, folder: Path) -> Iterator[tuple[SLURMCluster, Client]]:
     job = shipped["jobqueue"]["slurm"] | HERE | {"walltime": case.walltime, "log-directory": str(folder / "logs")}
     job |= {"local-directory": str(folder), "shared-temp-directory": str(folder)}
     if case.margin is None:
-        job["job-script-prologue"] = []
+        job["job-script-prologue"] = [line for line in job["job-script-prologue"] if line.startswith("trap")]
     settings = {f"jobqueue.slurm.{key}": value for key, value in job.items()}
     settings |= {f"eventsnn.{key}": value for key, value in shipped["eventsnn"].items()}
     os.environ["MARGIN"] = str(case.margin)

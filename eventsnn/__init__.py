@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from eventsnn.errors import EventsnnError
     from eventsnn.model import NeuronModel, Param, Receptor, State
     from eventsnn.network import Network
-    from eventsnn.plasticity import PostTrace, PreState, PreTrace, SynapseModel, Variable
+    from eventsnn.plasticity import PostPast, PostTrace, PostValue, PreState, PreTrace, SynapseModel, Variable
     from eventsnn.resuming import resume
     from eventsnn.simulation import Simulation
     from eventsnn.storage.packing import pack
@@ -30,7 +30,9 @@ __all__ = [
     "NeuronModel",
     "Normal",
     "Param",
+    "PostPast",
     "PostTrace",
+    "PostValue",
     "PreState",
     "PreTrace",
     "Receptor",
@@ -52,7 +54,9 @@ _HOMES = {
     "resume": "eventsnn.resuming",
     "EventsnnError": "eventsnn.errors",
     **dict.fromkeys(("NeuronModel", "Param", "Receptor", "State"), "eventsnn.model"),
-    **dict.fromkeys(("PostTrace", "PreState", "PreTrace", "SynapseModel", "Variable"), "eventsnn.plasticity"),
+    **dict.fromkeys(
+        ("PostPast", "PostTrace", "PostValue", "PreState", "PreTrace", "SynapseModel", "Variable"), "eventsnn.plasticity"
+    ),
     **dict.fromkeys(("Constant", "LogNormal", "Normal", "Uniform"), "eventsnn.values"),
 }
 """Where each name lives: looked up on first use, so that `import eventsnn` loads none of what it may never need."""

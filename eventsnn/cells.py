@@ -17,9 +17,9 @@ from eventsnn.spec import DISTANCES
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 
-MEMBERS = 16
+MEMBERS = 8
 """Neurons of a cell, about."""
-RINGS = {0: 1, 1: 200, 2: 24, 3: 8}
+RINGS = {0: 1, 1: 200, 2: 40, 3: 10}
 """Cells within the reach of a neuron in each direction, at most, by the number of dimensions."""
 NEARLY = 1.0 - 1e-9
 

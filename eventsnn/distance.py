@@ -1,6 +1,6 @@
 """Functions of the distance between two neurons: of weights, delays and probabilities of connections.
 
-They join the algebra of distributions: `1.0 - 0.5 * Distance()`, `0.8 * Gaussian(std=0.2) + Uniform(0.0, 0.1)`, `.clip(0.0, 1.0)`.
+They join the algebra of distributions: `1.0 - 0.5 * Distance()`, `0.8 * Gaussian(std=0.2) + Uniform(0.0, 0.1)`, `.clip(0, 1)`.
 A function becomes a table over the distance (spec.Shaped), computed once in extended precision and linear in between: with
 n = 4096 cells up to the reach r, its error is at most (r/n)**2/8 max|f''|, for a Gaussian below 7.5e-9 (r/std)**2.
 """

@@ -29,7 +29,7 @@ class Edges(NamedTuple):
 
 
 def from_matrix(weights: Any) -> Edges:
-    """The entries of a matrix, shape (sources, targets): of scipy.sparse every one that is stored, of an array those other than 0.
+    """The entries of a matrix, shape (sources, targets): of scipy.sparse all that are stored, of an array those other than 0.
 
     A sparse matrix in coordinate form may hold an entry several times: each is a connection.
     """
@@ -48,7 +48,7 @@ def from_table(table: Any) -> Edges:
 
     Columns: of a mapping, a structured array, a pandas frame, an open Zarr group or an xarray dataset. Others are left alone.
     """
-    if isinstance(table, np.ndarray) and table.dtype.names is None or isinstance(table, list | tuple):
+    if (isinstance(table, np.ndarray) and table.dtype.names is None) or isinstance(table, list | tuple):
         array = np.asarray(table)
         if array.ndim != 2 or not 2 <= array.shape[1] <= 4 or array.dtype.kind not in "iuf":
             raise ShapeError(f"from_table: give rows of pre, post[, weight[, delay]], not shape {array.shape} of {array.dtype}")

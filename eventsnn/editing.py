@@ -25,7 +25,9 @@ def pruned(p: Projection, keep: object) -> tuple[Rule, Synapse]:
     edges = _explicit(p, who)
     mask = np.asarray(_called(p, edges, keep, who) if callable(keep) else keep)
     if mask.dtype != np.bool_ or mask.shape != edges.pre.shape:
-        raise ShapeError(f"{who}: a mask {mask.dtype} of shape {mask.shape} was given for {len(edges.pre)} edges; give one truth each")
+        raise ShapeError(
+            f"{who}: a mask {mask.dtype} of shape {mask.shape} was given for {len(edges.pre)} edges; give one truth each"
+        )
     kept = {word: value[mask] for word in ("weight", "delay") if (value := _array(getattr(p.synapse, word))) is not None}
     return _with(p.rule, who, pre=edges.pre[mask], post=edges.post[mask]), _with(p.synapse, who, **kept)
 
@@ -43,7 +45,9 @@ def extended(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, weight: obj
         if given is None and _array(there) is None:
             continue
         if given is None or isinstance(there, Distribution) or callable(there):
-            raise ParameterError(f"{who}: the new edges need {word}=, and those that are there a number or an array, not {there!r}")
+            raise ParameterError(
+                f"{who}: the new edges need {word}=, and those that are there a number or an array, not {there!r}"
+            )
         old, new = (np.broadcast_to(np.asarray(x, np.float64), n) for x, n in ((there, len(edges.pre)), (given, len(more[0]))))
         joined[word] = np.concatenate([old, new])
     rule = _with(p.rule, who, pre=np.concatenate([edges.pre, more[0]]), post=np.concatenate([edges.post, more[1]]))
@@ -56,7 +60,10 @@ def scaled(p: Projection, factor: float) -> Synapse:
     if callable(weight) and not hasattr(weight, "magnitude"):
         raise ParameterError(f"projection {p.name!r}: scale: its weight is a function; give one that returns other numbers")
     given = _array(weight)
-    return cast(Synapse, _with(p.synapse, f"projection {p.name!r}: scale", weight=(weight if given is None else given) * factor))
+    return cast(
+        Synapse,
+        _with(p.synapse, f"projection {p.name!r}: scale", weight=(cast(Any, weight) if given is None else given) * factor),
+    )
 
 
 def with_values(synapse: Synapse, weight: object, delay: object, who: str) -> Synapse:
@@ -66,8 +73,7 @@ def with_values(synapse: Synapse, weight: object, delay: object, who: str) -> Sy
 
 
 def _explicit(p: Projection, who: str) -> spec.Edges:
-    inner = p.edges.rule if isinstance(p.edges, spec.Like) else p.edges
-    inner = inner.rule if isinstance(inner, spec.Located) else inner
+    inner = spec.plain_rule(p.edges)
     if not isinstance(inner, spec.Edges) or not hasattr(p.rule, "pre"):
         raise ParameterError(
             f"{who}: its edges are drawn by {type(p.rule).__name__} as it is built; take those that a Simulation gives, "

@@ -36,7 +36,7 @@ def check_path(name: object, kind: str, homes: Collection[str]) -> str:
             return name
         if home and "\\" not in name:
             raise ParameterError(
-                f"{kind} {name!r}: a name holds no '/', which is for names in sub-networks, and there is no sub-network {home!r}; "
+                f"{kind} {name!r}: a name holds no '/', that is for names in sub-networks, and there is no sub-network {home!r}; "
                 f"make it first with network.subnetwork({home!r})"
             )
     return check_name(name, kind)

@@ -159,7 +159,9 @@ class Network:
             route, rule = Route(shared.pre, shared.post), shared.rule
             synapse = with_values(shared.synapse if synapse is None else synapse, weight, delay, f"connect like {shared.name!r}")
         elif weight is not None or delay is not None:
-            raise KindError("connect: weight= and delay= go with like=; else they belong to the synapse, such as Static(weight=...)")
+            raise KindError(
+                "connect: weight= and delay= go with like=; else they belong to the synapse, such as Static(weight=...)"
+            )
         if not isinstance(route, Route):
             raise KindError(f"connect: {route!r} is no route; give connect(pre >> post, rule, synapse)")
         self._check_own(route.pre, "connect")
@@ -254,8 +256,11 @@ class Network:
         for p in other.populations.values():
             self.population(start + p.name, p.n, p.model, positions=p.places and p.places.given, **p.values)
         for c in other.projections.values():
-            ends = (None, None) if c.like else (self._moved(c.pre, start) >> self._moved(c.post, start), c.rule)
-            self.connect(*ends, c.synapse, c.receptor, start + c.name, like=c.like and start + c.like)
+            route = self._moved(c.pre, start) >> self._moved(c.post, start)
+            if c.like is None:
+                self.connect(route, c.rule, c.synapse, c.receptor, start + c.name)
+            else:
+                self.connect(None, None, c.synapse, c.receptor, start + c.name, like=start + c.like)
         for s in other.stimulations:
             self.stimulate(self._moved(s.target, start), s.stimulus, s.receptor)
         for where, r in other.recordings.items():

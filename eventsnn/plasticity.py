@@ -48,6 +48,24 @@ class PreState:
 
 
 @dataclass(frozen=True)
+class PostValue:
+    """A number that is kept with each step that `when` chooses: an expression of the states that are read."""
+
+    expression: str
+    doc: str = ""
+    order: int = field(default_factory=_ORDER.__next__, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class PostPast:
+    """A state of the target as it was a delay before the spike of the source, which is when it is at the synapse; for `on_pre`."""
+
+    state: str
+    doc: str = ""
+    order: int = field(default_factory=_ORDER.__next__, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class Variable:
     """A number of each synapse besides its weight; it decays where `tau` names a parameter."""
 
@@ -66,6 +84,9 @@ class SynapseModel:
     the source; `first` is 1 there at its first spike, else 0. `sent` is what a spike carries. After each of them the weight is
     kept between `bounds`, in any order; without bounds, where weights do not change, they are those of the description.
 
+    With `when`, a condition on the states of the target that `reads` names, the steps in which it holds take the place of the
+    target's spikes: PostValues are kept with them for `on_post`. A PostPast is a state as `on_pre` needs it.
+
     weight: in the unit of the receptor; delay: ms; both as for Static. Parameters are one number each for all synapses.
     Raises KindError, ParameterError.
     """
@@ -74,6 +95,8 @@ class SynapseModel:
     on_post: ClassVar[str] = ""
     release: ClassVar[str] = ""
     sent: ClassVar[str] = "w"
+    when: ClassVar[str] = ""
+    reads: ClassVar[tuple[str, ...]] = ()
     bounds: ClassVar[tuple[str, ...]] = ("0", "Wmax")
 
     weight: Any
@@ -121,6 +144,10 @@ class SynapseModel:
             post=traces(PostTrace),
             states=tuple((name, s.initial) for name, s in _declared(cls, PreState).items()),
             variables=tuple((name, v.initial, v.tau) for name, v in _declared(cls, Variable).items()),
+            values=tuple((name, v.expression) for name, v in _declared(cls, PostValue).items()),
+            past=tuple((name, s.state) for name, s in _declared(cls, PostPast).items()),
+            reads=tuple(cls.reads),
+            when=cls.when,
             release=cls.release,
             on_pre=cls.on_pre,
             on_post=cls.on_post,
@@ -136,7 +163,9 @@ class SynapseModel:
         for name, p in self.params().items():
             given = p.value(self.__dict__[name], 1, f"{who}: {type(self).__name__}: {name}")
             if not isinstance(given, spec.Fixed):
-                raise ParameterError(f"{who}: {type(self).__name__}: {name} is one number for all synapses, not {self.__dict__[name]!r}")
+                raise ParameterError(
+                    f"{who}: {type(self).__name__}: {name} is one number for all synapses, not {self.__dict__[name]!r}"
+                )
             values[name] = given.value
         low, high = bounds(weight)
         if magnitude:
@@ -161,4 +190,4 @@ def _declared(cls: type, kind: type[D]) -> dict[str, D]:
     return {name: v for name, v in found.items() if getattr(cls, name) is v}
 
 
-__all__ = ["PostTrace", "PreState", "PreTrace", "SynapseModel", "Trace", "Variable"]
+__all__ = ["PostPast", "PostTrace", "PostValue", "PreState", "PreTrace", "SynapseModel", "Trace", "Variable"]

@@ -13,17 +13,17 @@ import numpy.typing as npt
 from eventsnn import spec
 from eventsnn.arguments import offers, on_behalf_of, shown
 from eventsnn.distance import OfDistance, shaped, shapes_of
-from eventsnn.errors import KindError, ParameterError
+from eventsnn.errors import KindError, ParameterError, unknown_name
 from eventsnn.model import Rule, Synapse
-from eventsnn.positions import farthest, space_of
 from eventsnn.plasticity import SynapseModel
+from eventsnn.positions import farthest, space_of
 from eventsnn.receptors import candidates, entered
 from eventsnn.selection import Route, Selection
 from eventsnn.values import as_value, bounds
 
 F8 = npt.NDArray[np.float64]
 WORDS = ("pre", "post", "pos_pre", "pos_post", "distance")
-"""Arguments of a function that gives weights or delays: indices in their populations, positions, and distances of all synapses."""
+"""Arguments of a function that gives weights or delays: indices in the populations, positions, and distances of all synapses."""
 LISTED = 50_000_000
 """Most synapses of AllToAll whose weights or delays a function gives one by one."""
 LONGEST = 2**23
@@ -96,7 +96,9 @@ def projection(
     if isinstance(post.population.dynamics, spec.Relay):
         _check_relayed(weight, who)
     delay = delay_steps(made.values(synapse.delay, "ms", "delay"), dt, who)
-    edges = made.edges if like is None else spec.Like(made.edges, like.stream)
+    edges = made.edges
+    if like is not None and not isinstance(edges, spec.Like):
+        edges = spec.Like(edges, like.stream)
     ends = (name, pre, post, rule, synapse, receptor, edges, weight, delay, receptors)
     plasticity = _plasticity(synapse, weight, post, receptors, who) if isinstance(synapse, SynapseModel) else None
     return Projection(*ends, expected, per_target, plasticity, None if like is None else like.name)
@@ -143,7 +145,9 @@ class _Synapses:
         words = list(signature(function).parameters)
         wrong = [word for word in words if word not in WORDS]
         if wrong or not words:
-            raise ParameterError(f"{who}: a function takes some of {', '.join(WORDS)} as arguments, not {', '.join(wrong) or 'none'}")
+            raise ParameterError(
+                f"{who}: a function takes some of {', '.join(WORDS)} as arguments, not {', '.join(wrong) or 'none'}"
+            )
         places = [word for word in words if word in WORDS[2:]]
         if places and self.space is None:
             raise ParameterError(f"{who}: its function takes {places[0]}, but not both populations have positions=")
@@ -196,12 +200,23 @@ def distances(space: spec.Space, edges: spec.Edges) -> F8:
     return np.sqrt(apart[:, 0] * apart[:, 0] + apart[:, 1] * apart[:, 1] + apart[:, 2] * apart[:, 2])
 
 
-def _plasticity(synapse: SynapseModel, weight: spec.Value, post: Selection, receptors: tuple[int, int], who: str) -> spec.Plasticity:
+def _plasticity(
+    synapse: SynapseModel, weight: spec.Value, post: Selection, receptors: tuple[int, int], who: str
+) -> spec.Plasticity:
     """The rule of synapses that change; their weights have one sign, and reach one receptor."""
     if isinstance(post.population.dynamics, spec.Relay):
-        raise ParameterError(f"{who}: parrots only count spikes of positive weight; {type(synapse).__name__} changes nothing there")
+        raise ParameterError(
+            f"{who}: parrots only count spikes of positive weight; {type(synapse).__name__} changes nothing there"
+        )
     if receptors[0] != receptors[1]:
-        raise ParameterError(f"{who}: weights of both signs cannot change by one rule; connect each sign on its own, or name a receptor")
+        raise ParameterError(
+            f"{who}: weights of both signs cannot change by one rule; connect each sign on its own, or name a receptor"
+        )
+    states = post.population.model.states()
+    for name in synapse.reads:
+        if name not in states:
+            target = f"{who}: {type(synapse).__name__} reads a state of its target; {type(post.population.model).__name__}"
+            raise unknown_name(target, "state", name, states)
     return synapse.lower(weight, post.population.model.receptors[receptors[0]].magnitude, who)
 
 

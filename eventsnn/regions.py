@@ -106,9 +106,10 @@ def vector(given: object, who: str) -> tuple[float, ...]:
 
 
 def _length(given: object, who: str) -> float:
-    (number,) = vector(given, who) if np.ndim(given) == 0 else (None,)
-    if number is None:
+    found = vector(given, who)
+    if len(found) != 1:
         raise KindError(f"{who} must be one number, not {given!r}")
+    number = found[0]
     if number < 0.0:
         raise ParameterError(f"{who} must be >= 0, not {number:g}")
     return number

@@ -28,10 +28,10 @@ from eventsnn.canonical import (
     hashed,
     sha256,
 )
-from eventsnn.errors import EventsnnError, ParameterError
+from eventsnn.errors import EventsnnError, ParameterError, unknown_name
 from eventsnn.model import Model, NeuronModel, Param, Receptor, State
 from eventsnn.network import Network
-from eventsnn.plasticity import PostTrace, PreState, PreTrace, SynapseModel, Variable
+from eventsnn.plasticity import PostPast, PostTrace, PostValue, PreState, PreTrace, SynapseModel, Variable
 from eventsnn.selection import Route, Selection
 
 T = TypeVar("T")
@@ -210,6 +210,8 @@ class _Reader:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise ParameterError(f"{_short(name)} cannot be the name of a synapse")
         body: dict[str, Any] = {word: _entry(given, word, str) for word in ("release", "on_pre", "on_post", "sent")}
+        body["when"] = _entry(given, "when", str)
+        body["reads"] = tuple(_fitting(word, "reads", str) for word in _entry(given, "reads", list))
         body["bounds"] = tuple(_fitting(word, "bounds", str) for word in _entry(given, "bounds", list))
 
         def named(word: str, make: Callable[[Mapping[str, Any]], Any]) -> None:
@@ -222,6 +224,8 @@ class _Reader:
         named("params", lambda entry: self._declared_part(Param, entry))
         for side, trace in (("pre", PreTrace), ("post", PostTrace)):
             named(side, lambda e, trace=trace: trace(_entry(e, "tau", str), nearest=_entry(e, "nearest", bool)))  # type: ignore[misc]
+        named("values", lambda e: PostValue(_entry(e, "expression", str)))
+        named("past", lambda e: PostPast(_entry(e, "state", str)))
         named("states", lambda e: PreState(_entry(e, "initial", str, float)))
         named("variables", lambda e: Variable(_entry(e, "initial", str, float), tau=_entry(e, "tau", str, types.NoneType)))
         return types.new_class(name, (SynapseModel,), exec_body=lambda made: made.update(body))
@@ -236,7 +240,7 @@ class _Reader:
         chosen = _entry(given, name, Mapping)
         called = _entry(chosen, "population", str)
         if called not in network.populations:
-            raise ParameterError(f"there is no population {_short(called)}")
+            raise unknown_name("network", "population", called, network.populations)
         population = network.populations[called]
         if "ids" in chosen:
             return population[np.asarray(self.value(chosen["ids"]))]

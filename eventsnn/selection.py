@@ -66,7 +66,9 @@ class Selection:
             raise KindError(f"{self!r}.where: give a region such as Ball(0.5), or a predicate on positions, not {region!r}")
         mask = np.asarray(region(points))
         if mask.dtype != np.bool_ or mask.shape != (len(self),):
-            raise SelectionError(f"{self!r}.where: the predicate returned {mask.dtype} {mask.shape}; it must return a mask ({len(self)},)")
+            raise SelectionError(
+                f"{self!r}.where: the predicate returned {mask.dtype} {mask.shape}; it must return a mask ({len(self)},)"
+            )
         return self[mask]
 
     def __rshift__(self, post: Population | Selection) -> Route:
@@ -142,7 +144,9 @@ def selection_of(target: object, who: str) -> Selection:
 
 def _placed(population: Population) -> Places:
     if population.places is None:
-        raise ParameterError(f"population {population.name!r} has no positions; make it with positions=, an array or such as Grid")
+        raise ParameterError(
+            f"population {population.name!r} has no positions; make it with positions=, an array or such as Grid"
+        )
     return population.places
 
 

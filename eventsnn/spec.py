@@ -386,13 +386,21 @@ class Like:
 Rule = PlainRule | Located | Like
 
 
+def plain_rule(rule: Rule) -> PlainRule:
+    """A rule without what it is wrapped in."""
+    inner = rule.rule if isinstance(rule, Like) else rule
+    return inner.rule if isinstance(inner, Located) else inner
+
+
 @dataclass(frozen=True)
 class Plasticity:
     """How the weights of a projection change, as text and numbers.
 
     `source` is the text of four functions on float64 scalars F; each takes (w, *variables, *states, *pre traces, *post traces,
-    since_pre, since_post, first, *constants). `release` returns the new states, `on_pre` and `on_post` the weight and the new
-    variables, `sent` what a spike carries. Times are in ms. Free names in the text: F, fma, mul, np, exp, log.
+    *values, *past, since_pre, since_post, first, dt, *constants). `release` returns the new states, `on_pre` and `on_post` the
+    weight and the new variables, `sent` what a spike carries. Where `when`, a fifth one, `event`, takes (*reads, *constants) and
+    returns whether this step counts as a spike of the target, and the values. Times are in ms. Free names in the text: F, fma,
+    mul, np, exp, log.
     """
 
     name: str
@@ -409,6 +417,14 @@ class Plasticity:
     low: float
     high: float
     """Bounds of the weight, in the unit of the receptor."""
+    when: bool = False
+    """Whether a condition on the target's states takes the place of its spikes."""
+    values: int = 0
+    """How many numbers are kept with each of them."""
+    reads: tuple[str, ...] = ()
+    """States of the target that are read."""
+    past: tuple[int, ...] = ()
+    """Which of them, by position, are read as they were a delay before the spike of the source."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ from eventsnn.models.sources.poisson import Poisson
 from eventsnn.models.sources.spike_train import SpikeTrain
 from eventsnn.models.stimuli.poisson_input import PoissonInput
 from eventsnn.models.stimuli.step_current import StepCurrent
+from eventsnn.models.synapses.clopath import Clopath
 from eventsnn.models.synapses.static import Static
 from eventsnn.models.synapses.stdp import Stdp
 from eventsnn.models.synapses.stdp_nearest import StdpNnPreCentered, StdpNnRestr, StdpNnSymm
@@ -63,6 +64,7 @@ __all__ = [
     "AllToAll",
     "Bernoulli",
     "Channel",
+    "Clopath",
     "ClopathAdEx",
     "DiehlCook",
     "EscapeLif",

@@ -20,7 +20,7 @@ from distributed.comm.addressing import get_address_host, parse_address
 
 from eventsnn.scheduler.door import RECORDS, Address, Door, Key, Tls, meet
 from eventsnn.scheduler.engine import Columns, Engine
-from eventsnn.scheduler.errors import NotJoined
+from eventsnn.scheduler.errors import NotJoined, WorkersLeft
 from eventsnn.scheduler.failure import Failure
 from eventsnn.scheduler.keeping import Note
 from eventsnn.scheduler.links import StreamLinks
@@ -53,7 +53,10 @@ def extension(run: str) -> str:
 
 async def attempt(held: Held, work: Callable[..., Any], *args: Any) -> Any:
     """The result of work in the engine's thread, or a Failure."""
-    future = asyncio.wrap_future(held.engine.submit(work, *args))
+    try:
+        future = asyncio.wrap_future(held.engine.submit(work, *args))
+    except RuntimeError:  # the worker is closing, and has let go of the engine already
+        return Failure.of(WorkersLeft(int(held.engine.told.get("step", 0))))
     try:
         return await future
     except asyncio.CancelledError:  # the worker closes

@@ -119,13 +119,14 @@ class DaskParts:
         """Ends the actors; raises what closing the store raises, unless the run had failed already."""
         try:
             with self._guarded():  # the others first: with their last rows the store is complete
-                self._finish({rank: ask(part, "close", False) for rank, part in self._parts.items() if rank != 0})
+                self._finish({rank: ask(part, "close", False) for rank, part in self._there().items() if rank != 0})
         finally:
             self._close_store()
 
     def _close_store(self) -> None:
         try:
-            self._finish({0: ask(self._parts[0], "close", not self._failed)} if self._parts else {})
+            there = self._there()
+            self._finish({0: ask(there[0], "close", not self._failed)} if 0 in there else {})
         finally:
             if self._subscribed:
                 self._client.unsubscribe_topic(self._topic)
@@ -247,9 +248,13 @@ class DaskParts:
             yield
         except BaseException:
             self._failed = True
-            for part in self._parts.values():
+            for part in self._there().values():
                 ask(part, "abort")
             raise
+
+    def _there(self) -> dict[int, Any]:
+        """The parts that may answer; Dask would print tracebacks for others, of actors not made yet, or lost."""
+        return {rank: part for rank, part in self._parts.items() if self._futures[rank].status == "finished"}
 
     def _finish(self, calls: dict[int, Any]) -> None:
         if not self._failed:

@@ -100,12 +100,14 @@ class Engine:
         """After `build`: takes up what the checkpoint says of this part's neurons."""
         if start.name is not None:
             self.part.resume(start.step, pieces(target, start.name, self._layout, self.rank))
+            self.told = {"step": start.step}
 
     def record(self, sink: Sink, request: Request, recording: Recording | None = None) -> None:
         """Where recorded rows go, and checkpoints; `recording`: of the part that completes them."""
         self.sink = sink
         serial = 0 if request.start is None else request.start.serial
         self.keeper = Keeper(request.target, self._spec, self._layout, self.rank, request.pace, serial, recording)
+        self.keeper.note = {} if request.start is None else request.start.note
 
     def join(self, links: Links) -> None:
         """Tells every peer which of its neurons have targets here, hears the same from it, and connects the part."""

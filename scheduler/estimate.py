@@ -14,12 +14,16 @@ from eventsnn.spec import (
     Edges,
     Equations,
     Fixed,
+    Like,
+    Located,
     NetworkSpec,
     PopulationSpec,
     ProjectionSpec,
+    Shaped,
     Slice,
     Stimulus,
     Train,
+    plain_rule,
 )
 
 RATE = 10.0
@@ -32,6 +36,8 @@ NEURON = 22
 """Bytes per neuron besides states and inputs: id, counter of spikes, refractory counter, flags."""
 WHERE = 4
 """Bytes, per block and neuron of the whole network, that say where the synapses of that source begin."""
+LISTED, VALUE = 12, 16
+"""Bytes per synapse while sources are found by where they lie, and of a weight or a delay by distance."""
 COUNTS = 8
 """Bytes per neuron of a Poisson input: the counts of four steps."""
 
@@ -60,11 +66,20 @@ def cost(spec: NetworkSpec, slices: Sequence[Slice], threads: int) -> Cost:
         here[piece.population].append(piece)
     counts = [(p, sum(expected_synapses(p, piece) for piece in here[p.post])) for p in spec.projections if p.post in here]
     total = tables_bytes(spec, counts, neurons, blocks)
-    total += sum(16.0 * len(p.rule.pre) * n / max(p.expected, 1.0) for p, n in counts if isinstance(p.rule, Edges))
+    total += sum(16.0 * len(r.pre) * n / max(p.expected, 1.0) for p, n in counts if isinstance(r := plain_rule(p.rule), Edges))
     total += _neurons_bytes(spec, slices) + WHERE * spec.size * blocks
     total += sum(_stimulus_bytes(stimulus, here.get(stimulus.population, ())) for stimulus in spec.stimuli)
-    peak = total + sorting_bytes(spec, counts, blocks, threads)
+    peak = total + sorting_bytes(spec, counts, blocks, threads) + _listing_bytes(counts, blocks, threads)
     return Cost(neurons, sum(n for _, n in counts), total, peak)
+
+
+def _listing_bytes(counts: Sequence[tuple[ProjectionSpec, float]], blocks: int, threads: int) -> float:
+    """Scratch of every block that is built: what is listed one by one before it is sorted, sources and values by distance."""
+    total = sum(
+        n * (LISTED * isinstance(p.rule, Located | Like) + VALUE * sum(isinstance(v, Shaped) for v in (p.weight, p.delay)))
+        for p, n in counts
+    )
+    return total / blocks * min(threads, blocks)
 
 
 def loads(spec: NetworkSpec, pieces: Iterable[Slice]) -> dict[Slice, float]:

@@ -13,7 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.spec import Edges, Given, Layout, NetworkSpec, PopulationSpec, ProjectionSpec, Slice, Train, Value
+from eventsnn.spec import (
+    Edges,
+    Given,
+    Layout,
+    Like,
+    Located,
+    NetworkSpec,
+    PopulationSpec,
+    ProjectionSpec,
+    Rule,
+    Slice,
+    Train,
+    Value,
+    plain_rule,
+)
 
 LARGE = 1_000_000
 """Bytes of arrays from which it is worth it."""
@@ -21,7 +35,8 @@ LARGE = 1_000_000
 
 def array_bytes(spec: NetworkSpec) -> int:
     """Bytes of given edges and trains."""
-    edges = sum(2 * p.rule.pre.nbytes + 2 * p.rule.post.nbytes for p in spec.projections if isinstance(p.rule, Edges))
+    given = (plain_rule(p.rule) for p in spec.projections)
+    edges = sum(2 * rule.pre.nbytes + 2 * rule.post.nbytes for rule in given if isinstance(rule, Edges))
     trains = sum(2 * p.dynamics.steps.nbytes for p in spec.populations if isinstance(p.dynamics, Train))
     return edges + trains
 
@@ -43,7 +58,7 @@ def _population(population: PopulationSpec, slices: Sequence[Slice]) -> Populati
 
 
 def _projection(projection: ProjectionSpec, slices: Sequence[Slice]) -> ProjectionSpec:
-    edges = projection.rule
+    edges = plain_rule(projection.rule)
     if not isinstance(edges, Edges):
         return projection
     here = _within(projection.post_subset.array()[edges.post], slices)
@@ -51,10 +66,18 @@ def _projection(projection: ProjectionSpec, slices: Sequence[Slice]) -> Projecti
         here[[projection.weight.values.argmin(), projection.weight.values.argmax()]] = True
     return replace(
         projection,
-        rule=Edges(edges.pre[here], edges.post[here]),
+        rule=_instead(projection.rule, Edges(edges.pre[here], edges.post[here])),
         weight=_kept(projection.weight, here),
         delay=_kept(projection.delay, here),
     )
+
+
+def _instead(rule: Rule, edges: Edges) -> Rule:
+    """The rule with other edges, wrapped as it was."""
+    if isinstance(rule, Like):
+        inner = _instead(rule.rule, edges)
+        return rule if isinstance(inner, Like) else replace(rule, rule=inner)
+    return replace(rule, rule=edges) if isinstance(rule, Located) else edges
 
 
 def _kept(value: Value, here: npt.NDArray[np.bool_]) -> Value:

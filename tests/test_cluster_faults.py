@@ -150,3 +150,18 @@ def test_a_worker_without_memory_is_refused_before_anything_is_built() -> None:
         pytest.raises(PlanError, match=r"needs about 0.\d\d GB while it is built and tcp://.* has 0.00 GB"),
     ):
         snn.Simulation(silent(100_000), client=client)
+
+
+def test_an_end_in_the_middle_of_the_build_prints_nothing_of_dask(threads: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """The part of a busy worker does not exist yet when the other one is lost."""
+    sim = snn.Simulation(silent(), client=threads, recover=False)
+    busy, lost = (share.place.address for share in sim.plan.shares)
+    waiting = threads.submit(time.sleep, 2.0, workers=[busy], pure=False)
+    worker = next(worker for worker in threads.cluster.workers.values() if worker.address == lost)
+    threading.Timer(0.5, threads.cluster.sync, (worker.close,)).start()
+    with caplog.at_level("ERROR"):
+        with pytest.raises(WorkerLost, match="was lost while the network was built"):
+            sim.__enter__()
+        waiting.result(10)
+        time.sleep(0.5)
+    assert not [record.getMessage() for record in caplog.records]

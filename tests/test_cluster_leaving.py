@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from distributed import Client, LocalCluster, Security
 
 import eventsnn as snn
@@ -88,6 +91,23 @@ def test_a_part_that_leaves_is_heard_by_an_idle_one(tmp_path: Path) -> None:
             sim.checkpoint()
 
 
+def test_a_checkpoint_before_the_first_run_knows_what_the_last_one_knew(tmp_path: Path) -> None:
+    with snn.Simulation(mixed(), store=tmp_path / "run.zarr") as sim:
+        sim.run(20.0)
+        sim["exc_to_inh"].set_weights(lambda w: 2.0 * w["weight"])
+        sim.checkpoint()
+    first = Checkpoints(tmp_path / "run.zarr").latest()
+    assert first is not None and first.manifest["note"]["sent"]
+    with snn.resume(tmp_path / "run.zarr", parts=2, threads=1) as sim:
+        engines = sim._parts._engines  # type: ignore[attr-defined]
+        engines[1].retire()
+        leaving = engines[1].submit(engines[1].leave)
+        assert soon(lambda: engines[0].listen() or leaving.done())
+        second = Checkpoints(tmp_path / "run.zarr").latest()
+        assert second is not None and second.name != first.name
+        assert second.manifest["note"] == first.manifest["note"]
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_no_checkpoint_between_runs_holds_a_change_that_its_note_does_not_count(tmp_path: Path, rank: int) -> None:
     with two_parts(tmp_path / "run.zarr") as (sim, engines):
@@ -114,7 +134,7 @@ def test_a_run_that_one_part_hears_of_before_it_is_asked_changes_no_bit(tmp_path
 
 
 def test_a_peer_that_is_gone_is_told_by_the_part_that_found_out(tmp_path: Path) -> None:
-    with two_parts(tmp_path / "run.zarr") as (sim, engines):
+    with two_parts(tmp_path / "run.zarr") as (_, engines):
         engines[1].abort()
         engines[0].listen()
         engines[0].submit(lambda: None).result(5.0)
@@ -144,13 +164,16 @@ def cluster(tls: bool) -> Iterator[Client]:
 
 def test_a_worker_that_leaves_while_its_client_does_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The part that records and completes checkpoints."""
-    with cluster(tls=True) as client, caplog.at_level(logging.WARNING, "eventsnn"):
-        with snn.Simulation(mixed(), store=tmp_path / "run.zarr", client=client) as sim:
-            sim.run(20.0)
-            os.kill(client.run(os.getpid)[sim.plan.shares[0].place.address], signal.SIGTERM)
-            assert soon(lambda: kept(tmp_path / "run.zarr") == 20.0)
-            sim["exc"].inject([25.0], [3])
-            sim.run(10.0)
+    with (
+        caplog.at_level(logging.WARNING, "eventsnn"),
+        cluster(tls=True) as client,
+        snn.Simulation(mixed(), store=tmp_path / "run.zarr", client=client) as sim,
+    ):
+        sim.run(20.0)
+        os.kill(client.run(os.getpid)[sim.plan.shares[0].place.address], signal.SIGTERM)
+        assert soon(lambda: kept(tmp_path / "run.zarr") == 20.0)
+        sim["exc"].inject([25.0], [3])
+        sim.run(10.0)
     assert "going back to 20 ms" in caplog.text
     with snn.Simulation(mixed(), store=tmp_path / "alone.zarr") as sim:
         sim.run(20.0)
@@ -186,3 +209,28 @@ def test_a_worker_that_leaves_in_a_loop_of_short_runs(tmp_path: Path) -> None:
         for _ in loop(sim, 30):
             pass
     assert_equal(tmp_path / "run.zarr", tmp_path / "alone.zarr")
+
+
+@pytest.mark.parametrize("system", ["slurm", "pbs"])
+def test_a_job_outlives_its_worker(root: Path, tmp_path: Path, system: str) -> None:
+    """Many batch systems kill what is left of a job when its script has ended; all of its processes are told to stop at once."""
+    settings = yaml.safe_load((root / "examples" / "clusters" / "jobqueue.yaml").read_text())
+    worker = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), open("checkpoint", "w").close(), exit(0)))
+open("running", "w").close()
+signal.pause()
+"""
+    (tmp_path / "worker.py").write_text(worker)
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho N/A\n")
+    (tmp_path / "squeue").chmod(0o755)
+    lines = [*settings["jobqueue"][system]["job-script-prologue"], f"{sys.executable} worker.py"]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "1", "PBS_O_WORKDIR": str(tmp_path)}
+    job = subprocess.Popen(["bash"], stdin=subprocess.PIPE, cwd=tmp_path, env=environment, start_new_session=True)
+    assert job.stdin is not None
+    job.stdin.write("\n".join(lines).encode())
+    job.stdin.close()
+    assert soon((tmp_path / "running").exists)
+    os.killpg(job.pid, signal.SIGTERM)
+    job.wait(10)
+    assert (tmp_path / "checkpoint").exists()

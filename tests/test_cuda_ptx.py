@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_cuda_engine import Exponential, mixed
+from test_neurons_cuda import everyone
 
 import eventsnn as snn
 from eventsnn.lower import lower
@@ -34,6 +35,11 @@ def exponential(precision: str) -> snn.Network:
     cells = net.population("cells", 30, Exponential(b=snn.Uniform(20.0, 80.0)))
     net.stimulate(cells, PoissonInput(rate=5000.0, weight=1.5))
     return net
+
+
+def library(precision: str) -> snn.Network:
+    """Neurons that draw, that call exprel, and that go on in many stages."""
+    return everyone(precision, ("AEifCondExp", "EscapeLif", "HhCondExpTraub", "PhaseIf"))
 
 
 class Launches:
@@ -76,7 +82,7 @@ def launches() -> Iterator[dict[tuple[str, Any], Any]]:
         patch.setattr(block, "give_back", lambda: None)
         patch.setattr(block, "Steps", lambda: found)
         patch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-        for net in (mixed, exponential):
+        for net in (mixed, exponential, library):
             for precision in ("float64", "float32"):
                 _launch(block.Block, lower(net(precision), precision))
         yield found.seen

@@ -18,6 +18,7 @@ import eventsnn as snn
 from eventsnn.canonical import canonical
 from eventsnn.errors import KindError, ModelError, ParameterError, UnknownName
 from eventsnn.models import (
+    Clopath,
     FixedIndegree,
     IafPscExp,
     OneToOne,
@@ -186,6 +187,48 @@ def test_vogels_keeps_a_target_at_its_rate() -> None:
     assert rate == pytest.approx(rho, rel=0.1)
 
 
+class Clamped(snn.NeuronModel):
+    """A target whose voltage stays where it is."""
+
+    V = snn.Param(-50.0, "mV")
+    tau = snn.Param(10.0, "ms")
+    V_m = snn.State("V", "mV")
+    u_bar_plus = snn.State("V", "mV")
+    u_bar_minus = snn.State("V", "mV")
+    I_ex = snn.State(0.0, "pA")
+    equations = """
+        dV_m/dt = (V - V_m) / tau
+        du_bar_plus/dt = (V_m - u_bar_plus) / tau
+        du_bar_minus/dt = (V_m - u_bar_minus) / tau
+        dI_ex/dt = -I_ex / tau
+    """
+    receptors = (snn.Receptor("ex", "pA", "I_ex += w"),)
+    threshold = "V_m > V + tau * 1e9"
+    check_units = False
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_clopath_at_a_clamped_voltage(precision: str) -> None:
+    """A spike of the source adds -A_LTD [u - theta_minus]+ + A_LTP [u - theta_plus]+ [u - theta_minus]+, as x_bar has area 1
+    (Clopath et al. 2010, fig. 1h: nothing below theta_minus, depression up to theta_plus, then potentiation)."""
+    voltages = np.array([-80.0, -71.0, -60.0, -50.0, -45.0, -40.0, -20.0])
+    rule = Clopath(weight=1.0, delay=1.3, Wmax=10.0)
+    net = snn.Network(seed=1, dt=0.1)
+    source = net.population("source", 1, SpikeTrain(times=40.0 * np.arange(1, 26), ids=np.zeros(25, int)))
+    target = net.population("target", len(voltages), Clamped(), V=voltages)
+    net.connect(source >> target, FixedIndegree(1), rule, name="synapse")
+    with snn.Simulation(net, precision=precision) as sim:
+        sim.run(1500.0)
+        found = sim["synapse"].weights()["weight"]
+    above = [np.maximum(voltages - theta, 0.0) for theta in (-70.6, -45.3)]
+    depression, growth = 14e-5 * above[0], 8e-5 * above[0] * above[1]
+    # the sum over steps of what decays by exp(-dt/tau) starts a step late
+    per_step = math.exp(-0.1 / 15.0)
+    area = 0.1 / 15.0 * per_step / (1.0 - per_step)
+    np.testing.assert_allclose(found, 1.0 + 25 * (growth * area - depression), rtol=1e-5 if precision == "float32" else 1e-9)
+    assert found[0] == 1.0 and found[2] < 1.0 < found[-1]
+
+
 class Mine(snn.SynapseModel):
     """Stdp as a user would write it, its trace of the source a Variable of every synapse."""
 
@@ -224,6 +267,8 @@ def network() -> snn.Network:
     net.connect(noise >> exc, FixedIndegree(10), StdpNnPreCentered(weight=30.0, delay=1.3, Wmax=60.0), name="ne")
     net.connect(inh >> exc, FixedIndegree(30), VogelsSprekeler(weight=-50.0, delay=1.0, Wmax=-300.0, eta=1.0), name="ie")
     net.connect(exc >> inh, FixedIndegree(30), Tsodyks2(weight=80.0, delay=1.5), name="ei")
+    voltage = net.population("voltage", 30, Clamped(V=snn.Uniform(-60.0, -40.0)))
+    net.connect(exc >> voltage, FixedIndegree(20), Clopath(weight=1.0, delay=snn.Uniform(0.3, 2.0), A_LTD=1e-3), name="ev")
     net.connect(inh >> inh, FixedIndegree(10), Static(weight=-60.0, delay=1.0), name="ii")
     net.record(exc, "spikes")
     net.record(inh, "spikes")
@@ -231,7 +276,7 @@ def network() -> snn.Network:
 
 
 PIECES = (13.7, 30.0, 6.3, 50.0)
-PLASTIC = ("ee", "ne", "ie", "ei")
+PLASTIC = ("ee", "ne", "ie", "ei", "ev")
 Result = tuple[dict[str, npt.NDArray[Any]], xr.DataTree]
 
 
@@ -261,7 +306,7 @@ def assert_same(a: Result, b: Result) -> None:
 def one_thread() -> Result:
     found = result(taught, threads=1)
     assert found[1]["exc/spikes"].sizes["event"] > 1000
-    assert all(np.ptp(found[0][name]) > 0.01 for name in ("ee", "ne", "ie"))
+    assert all(np.ptp(found[0][name]) > 0.01 for name in ("ee", "ne", "ie", "ev"))
     return found
 
 
@@ -340,7 +385,7 @@ def test_histories_are_let_go_of() -> None:
             sim.run(2000.0)
             sizes.append(sim.report()["parts"][0]["bytes"])
         assert sim["cells"].counts().min() > 1000
-    assert sizes[2] == sizes[0]
+    assert max(sizes) < 50_000  # six thousand spikes of each would take a million
 
 
 # ---- a store knows its rules
@@ -408,6 +453,5 @@ def test_wrong_ends() -> None:
     with pytest.raises(ParameterError, match="both signs cannot change by one rule"):
         net.connect(source >> cells, OneToOne(), Stdp(weight=snn.Normal(0.0, 1.0), delay=1.0))
     net.connect(source >> cells, OneToOne(), Static(weight=1.0, delay=1.0), name="still")
-    with snn.Simulation(net) as sim:
-        with pytest.raises(ParameterError, match="its weights never change; connect it by a plastic synapse"):
-            sim["still"].learning = False
+    with snn.Simulation(net) as sim, pytest.raises(ParameterError, match="its weights never change; connect it by a plastic"):
+        sim["still"].learning = False

@@ -16,7 +16,7 @@ from typing import Any
 
 import dask
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 import eventsnn as snn
 import eventsnn.part
@@ -39,10 +39,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def cluster(n: int) -> Iterator[Client]:
+def cluster(n: int, **options: Any) -> Iterator[Client]:
     with (
         dask.config.set({"eventsnn.link-deadline": 2.0}),
-        LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1") as made,
+        LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1", **options) as made,
         made.get_client() as client,
     ):
         yield client
@@ -65,14 +65,16 @@ def strike(pids: dict[str, int], sim: list[snn.Simulation], rank: int, number: i
     os.kill(pids[sim[0].plan.shares[rank].place.address], number)
 
 
-@pytest.mark.parametrize("kind", ["SIGKILL", "SIGSTOP", "SIGTERM"])
+@pytest.mark.parametrize("kind", ["SIGKILL", "SIGSTOP", "SIGTERM", "SIGTERM, TLS"])
 def test_a_lost_worker_costs_no_bit(tmp_path: Path, undisturbed: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """The one that records, or the other."""
     sims: list[snn.Simulation] = []
     rank = 0 if kind == "SIGKILL" else 1
-    with cluster(2) as client, caplog.at_level(logging.WARNING, "eventsnn"):
+    name, *tls = kind.split(", ")
+    options: dict[str, Any] = {"security": Security.temporary()} if tls else {}
+    with cluster(2, **options) as client, caplog.at_level(logging.WARNING, "eventsnn"):
         pids = client.run(os.getpid)
-        progress = after(400.0, lambda: strike(pids, sims, rank, getattr(signal, kind)))
+        progress = after(400.0, lambda: strike(pids, sims, rank, getattr(signal, name)))
         with snn.Simulation(
             mixed(), store=tmp_path / "run.zarr", client=client, checkpoint_every=200.0, progress=progress
         ) as sim:
@@ -83,6 +85,7 @@ def test_a_lost_worker_costs_no_bit(tmp_path: Path, undisturbed: Path, kind: str
             assert sim.time == 50.0 + TIME
     assert_equal(tmp_path / "run.zarr", undisturbed)
     assert "going back to" in caplog.text and "going on from" in caplog.text
+    assert ("workers were told to stop" in caplog.text) == (name == "SIGTERM")  # and left a checkpoint of the moment
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -275,5 +278,8 @@ def test_parts_that_cannot_be_linked_after_a_loss_are_another_loss(
                 sim.run(10.0)
             assert_equal(tmp_path / "run.zarr", tmp_path / "alone.zarr")
         else:
-            with pytest.raises(NotJoined, match="^in time\n"), snn.Simulation(mixed(), store=tmp_path / "new.zarr", client=client):
+            with (
+                pytest.raises(NotJoined, match="^in time\n"),
+                snn.Simulation(mixed(), store=tmp_path / "new.zarr", client=client),
+            ):
                 pass

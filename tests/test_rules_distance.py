@@ -186,7 +186,9 @@ def test_weights_and_delays_are_functions_of_the_distance() -> None:
 
 
 def test_random_parts_keep_their_distribution() -> None:
-    net = network(FixedIndegree(100), 300, 300, TORUS, weight=10.0 * Distance() + snn.Normal(3.0, 0.5), delay=snn.Uniform(0.5, 2.0))
+    net = network(
+        FixedIndegree(100), 300, 300, TORUS, weight=10.0 * Distance() + snn.Normal(3.0, 0.5), delay=snn.Uniform(0.5, 2.0)
+    )
     e = edges(net)
     d = distances(net)[e["pre"], e["post"]]
     assert stats.kstest(e["weight"] - 10.0 * d, "norm", args=(3.0, 0.5)).pvalue > 1e-3
@@ -204,7 +206,9 @@ def test_functions_of_the_synapses() -> None:
     assert np.allclose(e["delay"], 0.1 + 2.0 * np.abs(e["pre"] - e["post"]))
     for rule in (OneToOne(), AllToAll(autapses=False)):
         e = edges(network(rule, 6, 6, where, same=True, weight=lambda pre, post: 1.0 + pre * post))
-        assert np.array_equal(e["weight"], 1.0 + e["pre"] * e["post"]) and len(e["pre"]) == (6 if rule.__class__ is OneToOne else 30)
+        assert np.array_equal(e["weight"], 1.0 + e["pre"] * e["post"]) and len(e["pre"]) == (
+            6 if rule.__class__ is OneToOne else 30
+        )
     net = network(FixedIndegree(3), 6, 6, where, same=True, weight=lambda distance: 2.0 - distance / 20.0)
     e = edges(net)
     assert np.allclose(e["weight"], 2.0 - distances(net)[e["pre"], e["post"]] / 20.0, atol=2e-4)

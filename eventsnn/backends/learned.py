@@ -1,7 +1,7 @@
 """Synapses that change in a checkpoint: weights by target, what their neurons remember, spikes on their way.
 
 Of projection p a piece holds, over its targets `plastic/p/post`: `degree`, `weight` and `variable/<k>` in order (target, k), and
-the words of their spikes, `kept` of each in `history`; of the sources `segment`, `last`, `pre`, `states` and `flying`, as
+the words of their spikes, `kept` of each in `history`, and `past` states; of the sources `segment`, `last`, `pre`, `states` and `flying`, as
 cpu.plastic.Plastic gives them; `learning` is the factor.
 """
 
@@ -42,12 +42,12 @@ def put(blocks: Sequence[Any], now: int, pieces: Sequence[Arrays]) -> None:
                 by_target |= dict(_targets(piece, len(plastic.variables)))
             for d in block.incoming.drawn(projection):
                 rows = [by_target[post] for post in d.posts.tolist()]
-                columns = [np.concatenate([np.empty(0), *x]) for x in zip(*(row[1:] for row in rows), strict=True)]
+                columns = [np.concatenate([np.empty(0), *x]) for x in zip(*(row[2:] for row in rows), strict=True)]
                 where = order(d)
                 for memory, column in zip((plastic.weights, *plastic.variables), columns, strict=False):
                     memory[:] = column[where]
                 for place, row in zip(d.places.tolist(), rows, strict=True):
-                    plastic.remember(place, row[0])
+                    plastic.remember(now, place, row[0], row[1])
 
 
 def _block(block: Any, projection: int, now: int) -> dict[str, npt.NDArray[Any]]:
@@ -69,6 +69,7 @@ def _block(block: Any, projection: int, now: int) -> dict[str, npt.NDArray[Any]]
         "weight": listed(plastic.weights),
         **variables,
         "kept": kept,
+        "past": plastic.was(now, d.places),
         "history": words,
     }
     return {**targets, **sources, "learning": np.array([plastic.learning])}
@@ -77,6 +78,6 @@ def _block(block: Any, projection: int, now: int) -> dict[str, npt.NDArray[Any]]
 def _targets(piece: Arrays, variables: int) -> Iterator[tuple[int, tuple[npt.NDArray[Any], ...]]]:
     """Of each target: its history, its weights and variables."""
     edges, kept = np.cumsum(piece["degree"])[:-1], np.cumsum(piece["kept"])[:-1]
-    columns = [np.split(piece["history"], kept), np.split(piece["weight"], edges)]
+    columns: list[Any] = [np.split(piece["history"], kept), piece["past"], np.split(piece["weight"], edges)]
     columns += [np.split(piece[f"variable/{k}"], edges) for k in range(variables)]
     return zip(piece["post"].tolist(), zip(*columns, strict=True), strict=True)

@@ -41,6 +41,12 @@ class RuleDeclaration:
     """(name, initial)"""
     variables: tuple[tuple[str, float | str, str | None], ...]
     """(name, initial, parameter with its time constant)"""
+    values: tuple[tuple[str, str], ...]
+    """(name, expression of the target's states)"""
+    past: tuple[tuple[str, str], ...]
+    """(name, state of the target)"""
+    reads: tuple[str, ...]
+    when: str
     release: str
     on_pre: str
     on_post: str

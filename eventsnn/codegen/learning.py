@@ -17,7 +17,7 @@ from eventsnn.codegen.printer import HostPrinter, StepPrinter
 from eventsnn.errors import ModelError, valid
 from eventsnn.spec import Plasticity
 
-TIMES = ("since_pre", "since_post", "first")
+TIMES = ("since_pre", "since_post", "first", "dt")
 RESERVED = {"w", "F", "fma", "mul", "np", *TIMES, *FUNCTIONS}
 Statements = dict[str, sp.Expr]
 
@@ -47,6 +47,10 @@ def generate(d: RuleDeclaration, values: Mapping[str, float]) -> Plasticity:
         variables=tuple((number(v, name), float(values[tau]) if tau else 0.0) for name, v, tau in d.variables),
         low=low,
         high=high,
+        when=bool(d.when),
+        values=len(d.values),
+        reads=d.reads,
+        past=tuple(d.reads.index(state) for _, state in d.past),
     )
 
 
@@ -57,12 +61,12 @@ def _bound(d: RuleDeclaration, text: str, what: str) -> str:
 
 def _names(d: RuleDeclaration) -> list[str]:
     """All arguments of the functions, in order."""
-    own = [str(entry[0]) for entries in (d.variables, d.states, d.pre, d.post) for entry in entries]
+    own = [str(entry[0]) for entries in (d.variables, d.states, d.pre, d.post, d.values, d.past) for entry in entries]
     return ["w", *own, *TIMES, *d.params]
 
 
 def _check(d: RuleDeclaration) -> None:
-    names = [name for name in _names(d) if name not in ("w", *TIMES)]
+    names = [name for name in (*_names(d), *d.reads) if name not in ("w", *TIMES)]
     for name in names:
         if keyword.iskeyword(name) or name in RESERVED or "__" in name or name.startswith("_") or names.count(name) > 1:
             raise ModelError(f"{d.name}: {name!r} cannot be the name of a parameter, trace, state or variable; it is taken")
@@ -70,6 +74,11 @@ def _check(d: RuleDeclaration) -> None:
         for tau in taus:
             if tau not in d.params:
                 raise ModelError(f"{d.name}: tau={tau!r} of a {kind} names no parameter; {valid(tau, d.params)}")
+    for name, state in d.past:
+        if state not in d.reads:
+            raise ModelError(f"{d.name}: {name} is the past of {state!r}, which is not among reads; {valid(state, d.reads)}")
+    if d.values and not d.when:
+        raise ModelError(f"{d.name}: {d.values[0][0]} is kept with the steps that `when` chooses; give that condition")
     for name, initial in [(n, i) for n, i in d.states] + [(n, i) for n, i, _ in d.variables]:
         if isinstance(initial, str) and initial not in d.params:
             raise ModelError(f"{d.name}: the initial value {initial!r} of {name} names no parameter; {valid(initial, d.params)}")
@@ -93,7 +102,22 @@ def _texts(d: RuleDeclaration, exponents: tuple[tuple[str, float], ...]) -> str:
         "on_post": ["w", *(name for name, *_ in d.variables)],
         "sent": ["sent"],
     }
-    return "\n\n".join(_function(d, name, made[name], outputs) for name, outputs in results.items())
+    texts = [_function(_names(d), name, made[name], outputs) for name, outputs in results.items()]
+    if d.when:
+        texts.append(_event(d))
+    return "\n\n".join(texts)
+
+
+def _event(d: RuleDeclaration) -> str:
+    symbols = {name: sp.Symbol(name, real=True) for name in (*d.reads, *d.params)}
+    reader = Reader(f"{d.name}.when", symbols)
+    condition = reader.expression(d.when)
+    if not isinstance(condition, (sp.core.relational.Relational, sp.logic.boolalg.BooleanFunction)):
+        raise reader.error("it must be a condition such as 'V_m > theta_plus'")
+    made = {"when": condition}
+    for name, text in d.values:
+        made[name] = sp.sympify(Reader(f"{d.name}.{name}", symbols).expression(text))
+    return _function([*d.reads, *d.params], "event", made, list(made))
 
 
 def _rules(d: RuleDeclaration, exponents: Mapping[str, float]) -> dict[str, Statements]:
@@ -125,11 +149,12 @@ def _read(d: RuleDeclaration, what: str, text: str, symbols: dict[str, sp.Symbol
     return {name: now.get(name, symbols[name]) for name in targets}
 
 
-def _function(d: RuleDeclaration, name: str, made: Statements, outputs: list[str]) -> str:
+def _function(arguments: list[str], name: str, made: Statements, outputs: list[str]) -> str:
     printer = StepPrinter()
     names = (sp.Symbol(f"c__{k}", real=True) for k in range(10**6))
     common, reduced = sp.cse([made[n] for n in outputs], symbols=names)
     body = [f"    {n} = {printer.text(e)}" for n, e in common]
     results = ", ".join(printer.text(e) for e in reduced)
-    body.append(f"    return ({results}{',' * bool(outputs)})" if name == "release" else f"    return {results}")
-    return "\n".join([f"def {name}({', '.join(_names(d))}):", *body]) + "\n"
+    one = "," * (len(outputs) == 1 and name in ("release", "event"))
+    body.append(f"    return ({results}{one})")
+    return "\n".join([f"def {name}({', '.join(arguments)}):", *body]) + "\n"

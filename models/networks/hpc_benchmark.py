@@ -20,7 +20,10 @@ RULE = {"tau_plus": 15.0, "tau_minus": 30.0, "lambda_": 0.1, "alpha": 0.0513, "m
 
 
 def hpc_benchmark(scale: float = 0.1, seed: int = 1, dt: float = 0.1) -> Network:
-    """9,000 excitatory and 2,250 inhibitory neurons times `scale`; in-degrees 9,000 + 2,250 at any scale, so pairs connect often."""
+    """9,000 excitatory and 2,250 inhibitory neurons times `scale`, with in-degrees of 9,000 + 2,250 at any scale.
+
+    At small scale pairs are connected many times, and potentiation runs away after 150 ms or so, in NEST, too.
+    """
     sizes = [round(n * scale) for n in (9_000, 2_250)]
     if min(sizes) < 2:
         raise ParameterError(f"hpc_benchmark: scale={scale:g} leaves {sizes[1]} inhibitory neurons; give at least 0.001")

@@ -21,7 +21,7 @@ Bound = tuple[spec.Located, float, float]
 """The rule between neurons that lie somewhere, its expected number of synapses, and a bound on the in-degree of one target."""
 UNIT = 1 << 24
 """Probabilities are bounded by whole multiples of 1/UNIT, whose sums have no rounding."""
-SAMPLE, PAIRS = 256, 1 << 24
+SAMPLE, PAIRS = 256, 1 << 23
 """Most neurons and pairs that are looked at to estimate a mean."""
 
 
@@ -69,7 +69,7 @@ def degree_bound(space: spec.Space, found: spec.Profile) -> float:
 def expected_pairs(space: spec.Space, found: spec.Profile) -> float:
     """About the mean number of connections, from some of the targets."""
     every = max(1, len(space.post) // max(1, min(SAMPLE, PAIRS // len(space.pre))))
-    picked = space.post[:: every]
+    picked = space.post[::every]
     return float(sum(weights(space.pre, t, space.period, found, -1.0).sum() for t in picked)) * len(space.post) / len(picked)
 
 
@@ -90,17 +90,19 @@ def weights(points: F8, center: F8, period: F8, found: spec.Profile, sign: float
     return np.where(inside, value, 0.0)
 
 
-def check_choices(space: spec.Space, found: spec.Profile, count: int, distinct: bool, less: bool, sources: bool, who: str) -> None:
+def check_choices(
+    space: spec.Space, found: spec.Profile, count: int, distinct: bool, less: bool, sources: bool, who: str
+) -> None:
     """Whether every neuron that draws has partners enough; large networks are checked as they are built."""
     centers, points = (space.post, space.pre) if sources else (space.pre, space.post)
-    if not count or len(centers) * len(points) > 4 * PAIRS:
+    if not count or len(centers) * len(points) > 2 * PAIRS:
         return
     for number, center in enumerate(centers):
         left = int(np.count_nonzero(weights(points, center, space.period, found, 1.0))) - less
         if left < (count if distinct else 1):
             kind = "target" if sources else "source"
             raise ParameterError(
-                f"{who}: {kind} {number} has {left} neurons within reach of p and mask, but draws {count}; lower the number, widen "
+                f"{who}: {kind} {number} has {left} neurons within reach of p and mask, but draws {count}; lower it, widen "
                 "the mask" + (" or allow multapses=True" if distinct and left else "")
             )
 

@@ -32,7 +32,9 @@ class PairwisePoisson:
 
     def lower(self, pre: spec.Subset, post: spec.Subset, same: bool) -> spec.DrawnSources:
         if float(self.mean) * len(pre) >= MOST:
-            raise ParameterError(f"PairwisePoisson({self.mean:g}) from {len(pre)} sources: a target gets more than 2**31 connections")
+            raise ParameterError(
+                f"PairwisePoisson({self.mean:g}) from {len(pre)} sources: a target gets more than 2**31 connections"
+            )
         less = same and not self.autapses and overlap(pre, post)
         return spec.DrawnSources(spec.PoissonDegree(float(self.mean)), False, not less)
 

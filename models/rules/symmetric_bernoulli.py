@@ -14,8 +14,8 @@ from eventsnn.models.rules.degrees import random_bound
 class SymmetricBernoulli:
     """Each pair of different neurons is connected in both directions, with probability p; no pair has more connections.
 
-    For a selection with itself, `exc >> exc`. NEST: symmetric_pairwise_bernoulli, which draws twice for each pair of one population
-    and so may connect it twice.
+    For a selection with itself, `exc >> exc`. NEST: symmetric_pairwise_bernoulli, which draws twice for each pair of one
+    population and so may connect it twice.
     """
 
     p: float

@@ -29,7 +29,7 @@ class StdpNnPreCentered(Stdp):
     """All spikes of the source since the last one of the target count at the next of the target, and each with the last of the
     target before it (Morrison, Diesmann, Gerstner, 2008, fig. 7b); NEST: stdp_nn_pre_centered_synapse."""
 
-    K_plus = Variable(0.0, "the source's spikes since the last one of the target", tau="tau_plus")
+    K_plus = Variable(0.0, "the source's spikes since the last of the target", tau="tau_plus")  # type: ignore[assignment]
     K_minus = PostTrace("tau_minus", nearest=True)
 
     on_post = "w += lambda_*Wmax * (1 - w/Wmax)**mu_plus * K_plus; K_plus = 0"

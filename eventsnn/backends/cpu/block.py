@@ -123,7 +123,11 @@ class Block:
         span = (min(m.low for m in here), max(m.high for m in here))
         kind = Kind(s.receptor, s.wide, s.bits, s.constant if s.bits == 0 else s.shift)
         table = build_table(kind, [s], [p.pre], bases, sizes, ring=False)
-        made = Plastic(p, table, self.spec.dt, self.spec.populations[p.post].receptors[s.receptor].exponent, span)
+        population = self.spec.populations[p.post]
+        names = p.plasticity.reads if p.plasticity is not None else ()
+        dynamics = population.dynamics
+        read = [self.neurons.slots[dynamics.kernel.states.index(x)] for x in names] if isinstance(dynamics, Equations) else []
+        made = Plastic(p, table, self.spec.dt, population.receptors[s.receptor].exponent, span, read)
         if isinstance(p.weight, Given):
             given = s.draws.given[order(s.draws)]
             made.weights[:] = np.abs(given) if p.magnitude else given

@@ -28,6 +28,7 @@ from eventsnn.backends.cpu.intrinsics import bits, fma, helper, item, mul, view,
 from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, ROW, add
 
 F = np.float64
+REAL = np.{real}
 LOW = 0xFFFFFFFF
 CHUNK = {chunk}
 HISTORY = {words}
@@ -53,6 +54,7 @@ def kept(w, low, high):
 
 FIELDS = ["calendar", "mask", "n_segments", "segments", "synapses", "targets", "weights", "total", "numbers", "seen", "last"]
 FIELDS += ["pre", "states", "variables", "histories", "low", "n", "flags", "tables", "counter", "scratch"]
+FIELDS += ["slots", "past", "past_mask"]
 CHUNK = 512
 """Synapses of a segment that are gone through together."""
 RUNS = ("firsts", "stops", "ats", "starts", "ends", "places")
@@ -165,17 +167,7 @@ def deliver(args, step):
 def append(args, step):
     {load}
     counter = view(counter_at, 3, np.int64)
-    for word in range(low_target >> 3, (low_target + n + 7) >> 3):
-        if item(flags_at, word, np.int64) == 0:
-            continue
-        for place in range(max(8 * word, low_target), min(8 * word + 8, low_target + n)):
-            row = histories + ROW * (place - low_target)
-            for _ in range(item(flags_at + place, 0, np.uint8)):
-                at, end = item(row, ADDRESS, np.int64), item(row, COUNT, np.int64)
-                {post_values}
-                if not (add(row, step){add_values}):
-                    return OUT_OF_MEMORY
-                counter[0] += 1
+    {append}
     return 0
 
 
@@ -227,21 +219,51 @@ def scratch_rows(p: Plasticity) -> int:
     return len(_Words(p).rows)
 
 
+APPEND_SPIKES = """
+for word in range(low_target >> 3, (low_target + n + 7) >> 3):
+    if item(flags_at, word, np.int64) == 0:
+        continue
+    for place in range(max(8 * word, low_target), min(8 * word + 8, low_target + n)):
+        row = histories + ROW * (place - low_target)
+        for _ in range(item(flags_at + place, 0, np.uint8)):
+            at, end = item(row, ADDRESS, np.int64), item(row, COUNT, np.int64)
+            {post_values}
+            if not (add(row, step){add_values}):
+                return OUT_OF_MEMORY
+            counter[0] += 1
+"""
+
+APPEND_EVENTS = """
+for place in range(low_target, low_target + n):
+    row = histories + ROW * (place - low_target)
+    {event}
+    if happens:
+        at, end = item(row, ADDRESS, np.int64), item(row, COUNT, np.int64)
+        {post_values}
+        if not (add(row, step){add_values}):
+            return OUT_OF_MEMORY
+        counter[0] += 1
+"""
+
+KEEP_PAST = """
+past_ = view(past, (past_mask + 1) * n * {number}, F)
+for place in range(n):
+    {keep}
+"""
+
+
 class Rule:
     """The compiled operations of a rule; all but push take the same row of arguments, FIELDS."""
 
-    def __init__(self, p: Plasticity) -> None:
-        module = _module(render(p), p.name)
+    def __init__(self, p: Plasticity, real: str) -> None:
+        module = _module(render(p, real), p.name)
         self.deliver, self.append, self.tidy, self.push = module
-
-    @staticmethod
-    def of(p: Plasticity) -> Rule:
-        return _rule(p)
 
 
 @cache
-def _rule(p: Plasticity) -> Rule:
-    return Rule(p)
+def rule_of(p: Plasticity, real: str) -> Rule:
+    """The compiled rule, where states of targets are `real`."""
+    return Rule(p, real)
 
 
 @cache
@@ -250,11 +272,11 @@ def _module(source: str, name: str) -> tuple[Code, Code, Code, Code]:
     return Code(made.deliver), Code(made.append), Code(made.tidy), Code(made.push)
 
 
-def render(p: Plasticity) -> str:
+def render(p: Plasticity, real: str = "float64") -> str:
     """The text of the module."""
-    history = 1 + len(p.post)
+    history = 1 + len(p.post) + p.values
     return (
-        HEADER.format(name=p.name, words=history, chunk=CHUNK)
+        HEADER.format(name=p.name, words=history, chunk=CHUNK, real=real)
         + decorated(portable(p.source, "float64") + p.source, INLINED)
         + "\n"
         + DECAY
@@ -264,20 +286,22 @@ def render(p: Plasticity) -> str:
     )
 
 
-def _names(p: Plasticity) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Of variables, states, traces of the source and of the target, in these loops."""
+def _names(p: Plasticity) -> tuple[list[str], ...]:
+    """Of variables, states, traces of the source and of the target, values and past states, in these loops."""
     return (
         [f"v{k}" for k in range(len(p.variables))],
         [f"s{k}" for k in range(len(p.states))],
         [f"x{k}" for k in range(len(p.pre))],
         [f"y{k}" for k in range(len(p.post))],
+        [f"z{k}" for k in range(p.values)],
+        [f"u{k}" for k in range(len(p.past))],
     )
 
 
 def _arguments(p: Plasticity) -> list[str]:
     """Of all functions of the rule, as these loops call them."""
     own = [name for names in _names(p) for name in names]
-    return ["w", *own, "since_pre", "since_post", "first", *(f"c{k}" for k in range(len(p.constants)))]
+    return ["w", *own, "since_pre", "since_post", "first", "dt", *(f"c{k}" for k in range(len(p.constants)))]
 
 
 def _call(p: Plasticity, function: str) -> str:
@@ -311,16 +335,16 @@ class _Words:
 
     def __init__(self, p: Plasticity) -> None:
         self.p = p
-        self.variables, self.states, self.pre, self.post = _names(p)
+        self.variables, self.states, self.pre, self.post, self.values, self.past = _names(p)
         self.decaying = [k for k, (_, tau) in enumerate(p.variables) if tau > 0.0]
         self.table = {f"x{k}": k for k in range(len(p.pre))} | {f"y{k}": len(p.pre) + k for k in range(len(p.post))}
         self.table |= {f"v{k}": len(p.pre) + len(p.post) + i for i, k in enumerate(self.decaying)}
         gaps = [f"g{k}" for k in self.decaying]
         read = _read(p, "on_post")
-        self.event = [x for x in (*self.pre, *self.post, "since_pre", "since_post") if x in read] + gaps
+        self.event = [x for x in (*self.pre, *self.post, *self.values, "since_pre", "since_post") if x in read] + gaps
         """Numbers of each event of a target."""
         read = _read(p, "on_pre") | _read(p, "sent")
-        self.now = [x for x in (*self.post, "since_post") if x in read] + gaps
+        self.now = [x for x in (*self.post, *self.past, "since_post") if x in read] + gaps
         """Numbers of each target when a spike of the source arrives."""
         self.rows = [
             *RUNS,
@@ -341,7 +365,7 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
     outputs = ", ".join(["w__", *words.variables])
 
     values = {f"x{k}": f"mul(x{k}__, {words.decayed(f'x{k}', 'arrival - spiked')})" for k in range(n_pre)}
-    values |= {f"y{k}": f"item(at, i + {k + 1}, F)" for k in range(len(p.post))}
+    values |= {x: f"item(at, i + {k + 1}, F)" for k, x in enumerate((*words.post, *words.values))}
     values["since_pre"] = "mul(F(arrival - spiked), dt)"
     values["since_post"] = "mul(F(spike - item(at, i - HISTORY, np.int64) if i > 0 else arrival), dt)"
     event = [f"{name} = {value}" for name, value in values.items() if name in words.event]
@@ -362,6 +386,8 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
             grown = "F(1.0)" if nearest else f"item(at, end - HISTORY + {k + 1}, F) + F(1.0)"
             value = f"mul({grown}, {words.decayed(f'y{k}', 'new - item(at, end - HISTORY, np.int64)')})"
             values[f"y{k}"] = f"{value} if end > 0 else F(0.0)"
+        for k, which in enumerate(p.past):
+            values[f"u{k}"] = f"item(past, ((new & past_mask) * n + target - low_target) * {len(p.past)} + {k}, F)"
         values["since_post"] = "mul(F(new - item(at, end - HISTORY, np.int64) if end > 0 else until), dt)"
         post_now += [f"{name} = {value}" for name, value in values.items() if name in words.now]
         if words.decaying:
@@ -374,11 +400,14 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
         for k in range(len(words.variables)):
             load_now += [f"v{k} = {held[k].format('k')}", *decay(k)]
         load_now += [f"x{k} = x{k}__now" for k in range(n_pre)] + ["since_pre = since_pre_now"]
-        load_now += [f"{x} = F(0.0)" for x in (*words.post, "since_post") if x not in words.now]
+        load_now += [f"{x} = F(0.0)" for x in (*words.post, *words.values, *words.past, "since_post") if x not in words.now]
         release = ["first = F(1.0) if before < 0 else F(0.0)"]
         release += [f"x{k}__now = mul(x{k}__, {words.decayed(f'x{k}', 'until - spiked')})" for k in range(n_pre)]
         if n_states:
-            zero = [f"{x} = F(0.0)" for x in ("w", *words.variables, *words.pre, *words.post, "since_post")]
+            zero = [
+                f"{x} = F(0.0)"
+                for x in ("w", *words.variables, *words.pre, *words.post, *words.values, *words.past, "since_post")
+            ]
             release += [*zero, "since_pre = mul(F(until - spiked), dt)"]
             release += [f"{', '.join(f's{k}__new' for k in range(n_states))}, = {_call(p, 'release')}"]
             release += [f"s{k}__old = s{k}" for k in range(n_states)]
@@ -394,7 +423,8 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
         stored = [f"{held[k].format('k')} = v{k}" for k in range(len(words.variables))]
         on_pre = [f"{outputs} = {_call(p, 'on_pre')}", changed, *stored]
         arrive = _filled(ARRIVE, load_now=load_now, on_pre=on_pre, sent=_call(p, "sent"))
-    unread = [x for x in (*words.pre, *words.post, "since_pre", "since_post") if x not in words.event]
+    given = (*words.pre, *words.post, *words.values, *words.past, "since_pre", "since_post")
+    unread = [x for x in given if x not in words.event]
     old_states = [f"s{k} = s{k}__old" for k in range(n_states)] if sends else []
     load_event = [f"{x} = event_{x}[k]" for x in words.event]
     for k in range(len(words.variables)):
@@ -434,8 +464,23 @@ def _operations(p: Plasticity) -> str:
         grown = "F(1.0)" if nearest else f"item(at, end - HISTORY + {k + 1}, F) + F(1.0)"
         gap = "step - item(at, end - HISTORY, np.int64)"
         values.append(f"y{k} = mul({grown}, decayed({_table(n_pre + k)}, {gap})) if end > 0 else F(0.0)")
-    added = "".join(f" and add(row, bits(y{k}))" for k in range(len(p.post)))
-    return _filled(OPERATIONS, load=[_load(p)], post_values=values, add_values=added)
+    kept = [*(f"y{k}" for k in range(len(p.post))), *(f"z{k}" for k in range(p.values))]
+    added = "".join(f" and add(row, bits({x}))" for x in kept)
+    reads = [f"r{k} = F(item(item(slots, {k}, np.int64), {{}}, REAL))" for k in range(len(p.reads))]
+    append = ""
+    if p.past:
+        number = len(p.past)
+        keep = [reads[which].format("place + low_target") for which in p.past]
+        keep += [f"past_[((step & past_mask) * n + place) * {number} + {k}] = r{which}" for k, which in enumerate(p.past)]
+        append += _filled(KEEP_PAST, number=str(number), keep=keep)
+    if p.when:
+        arguments = ", ".join([*(f"r{k}" for k in range(len(p.reads))), *(f"c{k}" for k in range(len(p.constants)))])
+        outputs = ", ".join(["happens", *(f"z{k}" for k in range(p.values))]) + "," * (p.values == 0)
+        event = [*(x.format("place") for x in reads), f"{outputs} = event({arguments})"]
+        append += _filled(APPEND_EVENTS, event=event, post_values=values, add_values=added)
+    else:
+        append += _filled(APPEND_SPIKES, post_values=values, add_values=added)
+    return _filled(OPERATIONS, load=[_load(p)], append=[append])
 
 
 def _filled(template: str, **parts: str | list[str]) -> str:

@@ -135,7 +135,8 @@ def shaped_values(
     found = np.empty((len(tables), n))
     shape_values(pre, post, sources, degrees, half, tables, DISTANCES / value.reach if value.reach else 0.0, found)
     if value.program == (("draw", 0),):
-        return found[0]
+        values: F8 = found[0]
+        return values
     words = np.empty(n, np.uint32)
     draws = []
     for t, table in enumerate(value.tables):
@@ -144,4 +145,5 @@ def shaped_values(
             continue
         _words(posts, degrees, slot + t if t else 0, 0 if t else 1 if slot == DELAYS else 2, *key, words)
         draws.append(look_up(table, words))
-    return run_program(value.program, draws, n)
+    made: F8 = run_program(value.program, draws, n)
+    return made

@@ -146,7 +146,7 @@ def _(rule: NearSources, space: Space, p: ProjectionSpec, targets: Targets) -> S
     own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
     search = _Search(space.pre, space.post, rule.profile, space.period)
     wanted = np.ones(len(space.pre), np.uint8)
-    return _plain(*search.draws(targets.posts, space.post[targets.ranks], own, p, rule.count, rule.distinct, wanted, "target"))
+    return _plain(*search.draws(targets.posts, space.post[targets.ranks], own, p, rule.count, rule.distinct, wanted))
 
 
 @_sources_in.register
@@ -158,7 +158,7 @@ def _(rule: NearTargets, space: Space, p: ProjectionSpec, targets: Targets) -> S
     wanted = np.zeros(len(space.post), np.uint8)
     wanted[targets.ranks] = 1
     search = _Search(space.post, space.pre, rule.profile, space.period)
-    found, counts = search.draws(pre, space.pre, own, p, rule.count, rule.distinct, wanted, "source")
+    found, counts = search.draws(pre, space.pre, own, p, rule.count, rule.distinct, wanted)
     sources = _listed(np.repeat(np.arange(len(pre), dtype=np.int64), counts), found, targets)
     return replace(sources, order=NONE)
 
@@ -190,7 +190,7 @@ class _Search:
     """Points by cell, and what a profile makes of the cells around one."""
 
     def __init__(self, points: F8, others: F8, profile: Profile, period: F8) -> None:
-        self.profile, self.period, self.half = profile, period, halves(period)
+        self.profile, self.period = profile, period
         self.cells: Cells = cells_of(points, others, period, profile.reach)
         place = self.cells.index(points)
         self.order = np.argsort(place, kind="stable")
@@ -199,81 +199,78 @@ class _Search:
 
     def pairs(self, ids: I8, centers: F8, own: I8, p: ProjectionSpec) -> tuple[I8, I8]:
         """Partners of every center with the probability of their distance, and how many each has."""
-        order, cell, steps, most = self._around(centers)
+        order, *who = self._centers(ids, centers, own)
+        steps, most = self._around()
         hazards = np.array([nearby.SURE if x >= 1.0 else min(nearby.SURE, -float(log64(1.0 - x))) for x in most])
+        field = self._field(-1.0, steps, most, hazards)
         counts = np.zeros(len(ids), np.int64)
         room = int(min(p.per_target, p.expected / len(p.post_subset) * 1.05 + 64.0) * len(ids)) + 64
         begin, pieces = 0, []
-        who = (ids[order], folded(centers[order], self.period), self._sorted(own[order]), cell)
         while begin < len(ids):
             out = np.empty(room, np.int32)
-            begin, n = nearby.near_pairs(
-                begin, *who, self.points, self.first, self.cells.shape, steps, most, hazards, self.half, -1.0,
-                *self._profile(), *p.key, out, counts,
-            )  # fmt: skip
+            begin, n = nearby.near_pairs(begin, *who, field, *p.key, out, counts)
             pieces.append(out[:n])
             room = max(room // 8, int(p.per_target) + 64) if n else 2 * room
         return self._gathered(pieces, order, counts)
 
     def draws(
-        self, ids: I8, centers: F8, own: I8, p: ProjectionSpec, count: int, distinct: bool, wanted: npt.NDArray[np.uint8], kind: str
+        self, ids: I8, centers: F8, own: I8, p: ProjectionSpec, count: int, distinct: bool, wanted: npt.NDArray[np.uint8]
     ) -> tuple[I8, I8]:
         """`count` partners of every center in proportion to the profile, of which those that are wanted are kept."""
-        order, cell, steps, most = self._around(centers)
-        counts = np.zeros(len(ids), np.int64)
-        kept = wanted[self.order]
-        room = int(len(ids) * count * min(1.0, 1.2 * kept.mean())) + 4096
-        args = (
-            ids[order], folded(centers[order], self.period), self._sorted(own[order]), cell, self.points, self.first, self.cells.shape, steps, most,
-            self.half, 1.0, *self._profile(), *p.key, count, distinct, kept,
-        )  # fmt: skip
-        out = np.empty(room, np.int32)
-        failed, n = nearby.near_draws(*args, out, counts)
-        if failed < 0 and n > room:
-            out = np.empty(n, np.int32)
-            nearby.near_draws(*args, out, counts)
+        order, *who = self._centers(ids, centers, own)
+        steps, most = self._around()
+        field = self._field(1.0, steps, most, most)
+        counts, kept = np.zeros(len(ids), np.int64), wanted[self.order]
+        out = np.empty(int(len(ids) * count * min(1.0, 1.2 * kept.mean())) + 4096, np.int32)
+        failed, n = nearby.near_draws(*who, field, *p.key, count, distinct, kept, out, counts)
         if failed >= 0:
             raise ParameterError(
-                f"projection {p.name!r}: {kind} {int(ids[order][failed])} finds fewer than {count} neurons within reach of p and mask; "
-                "lower the number or widen the mask"
+                f"projection {p.name!r}: neuron {int(who[0][failed])} finds fewer than {count} partners within reach of p and "
+                "mask; lower the number or widen the mask"
             )
+        if n > len(out):
+            out = np.empty(n, np.int32)
+            nearby.near_draws(*who, field, *p.key, count, distinct, kept, out, counts)
         return self._gathered([out[:n]], order, counts)
 
     def nearest(self, centers: F8, own: I8, count: int) -> I8:
-        """Shape (centers, count)."""
+        """Shape (centers, count), in the order of the centers."""
         out = np.empty((len(centers), count), np.int64)
         active = self.cells.shape > 1
         side = float(self.cells.side[active].min()) if active.any() else 0.0
-        nearby.nearest(
-            folded(centers, self.period), self._sorted(own), self.cells.index(centers), self.points, self.order, self.first, self.cells.shape,
-            self.period > 0.0, side, self.half, count, out,
-        )  # fmt: skip
+        order, _, *who = self._centers(own, centers, own)
+        none = np.empty(0)
+        found = np.empty_like(out)
+        nearby.nearest(*who, self._field(1.0, np.empty((0, 6), np.int64), none, none), self.order, side, count, found)
+        out[order] = found
         return out
 
-    def _around(self, centers: F8) -> tuple[I8, I8, I8, F8]:
-        """Centers by cell, their cells; steps to the cells around one, and the most that the profile can be there."""
+    def _centers(self, ids: I8, centers: F8, own: I8) -> tuple[I8, I8, F8, I8, I8]:
+        """In the order of their cells: that order, indices, positions, places among the sorted points, and cells."""
         cell = self.cells.index(centers)
         order = np.argsort(cell, kind="stable")
-        near = envelope(self.profile.table)
-        found = [(o, most_near(near, self.profile.reach, self.cells.gap(o))) for o in self.cells.offsets(self.profile.reach)]
-        found = [(o, most) for o, most in found if most > 0.0] or [((0, 0, 0), 0.0)]
-        wrapped = tuple(int(x > 0.0) for x in self.period)
-        steps = np.array([(*o, *wrapped) for o, _ in found], np.int64)
-        return order, cell[order], steps, np.array([most for _, most in found])
-
-    def _profile(self) -> tuple[F8, float, bool, F8]:
-        f = self.profile
-        per = len(f.table[:-1]) / f.reach if f.reach else 0.0
-        mask = np.array([*f.low, *f.high, *f.center, f.inner * f.inner, min(f.outer, 1e150) ** 2])
-        masked = f.inner > 0.0 or min(f.outer, f.high.min(), -f.low.max()) < FAR
-        return f.table, per, masked, mask
-
-    def _sorted(self, own: I8) -> I8:
-        """Places of centers among the sorted points."""
         place = np.empty(len(self.order) + 1, np.int64)
         place[self.order] = np.arange(len(self.order))
         place[-1] = -1
-        return place[own]
+        return order, ids[order], folded(centers[order], self.period), place[own[order]], cell[order]
+
+    def _around(self) -> tuple[I8, F8]:
+        """Steps to the cells around one, and the most that the profile can be there, descending."""
+        near, reach = envelope(self.profile.table), self.profile.reach
+        found = [(offset, most_near(near, reach, self.cells.gap(offset))) for offset in self.cells.offsets(reach)]
+        found = sorted(((o, most) for o, most in found if most > 0.0), key=lambda entry: -entry[1]) or [((0, 0, 0), 0.0)]
+        wrapped = tuple(int(x > 0.0) for x in self.period)
+        return np.array([(*offset, *wrapped) for offset, _ in found], np.int64), np.array([most for _, most in found])
+
+    def _field(self, sign: float, steps: I8, most: F8, hazards: F8) -> nearby.Field:
+        f = self.profile
+        mask = np.array([*f.low, *f.high, *f.center, f.inner * f.inner, min(f.outer, 1e150) ** 2])
+        masked = bool(f.inner > 0.0 or min(f.outer, f.high.min(), -f.low.max()) < FAR)
+        per = (len(f.table) - 1) / f.reach if f.reach else 0.0
+        half = halves(self.period)
+        return nearby.Field(
+            self.points, self.first, self.cells.shape, half, sign, f.table, per, masked, mask, steps, most, hazards
+        )  # fmt: skip
 
     def _gathered(self, pieces: list[npt.NDArray[np.int32]], order: I8, counts: I8) -> tuple[I8, I8]:
         found = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

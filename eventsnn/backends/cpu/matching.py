@@ -26,10 +26,12 @@ def symmetric_pairs(ids, p, k0, k1, wanted, pre_out, post_out):
         return at
     scale = log64(1.0 - p) if p < 1.0 else -1.0
     for i in range(ids.size):
-        j = 0
+        j = np.int64(0)
         attempt = 0
         while True:
-            a, b, _, _ = philox(np.uint32(ids[i]), np.uint32(attempt), np.uint32(PAIRS), np.uint32(0), np.uint32(k0), np.uint32(k1))
+            a, b, _, _ = philox(
+                np.uint32(ids[i]), np.uint32(attempt), np.uint32(PAIRS), np.uint32(0), np.uint32(k0), np.uint32(k1)
+            )
             attempt += 1
             if p < 1.0:
                 u = (np.float64(a) + (np.float64(b) + 0.5) * 2.3283064365386963e-10) * 2.3283064365386963e-10
@@ -103,9 +105,8 @@ def exchanged(out, indegree, own, distinct, k0, k1):
         while not _allowed(out, indegree, row, k, out[k], own, distinct):
             if attempt == TRIES:
                 return False
-            a, b, _, _ = philox(
-                np.uint32(k), np.uint32(attempt), np.uint32(EXCHANGE), np.uint32(np.uint64(k) >> S32), np.uint32(k0), np.uint32(k1)
-            )  # fmt: skip
+            upper = np.uint32(np.uint64(k) >> S32)
+            a, b, _, _ = philox(np.uint32(k), np.uint32(attempt), np.uint32(EXCHANGE), upper, np.uint32(k0), np.uint32(k1))
             attempt += 1
             m = min(np.int64((np.float64(a) + np.float64(b) * 2.3283064365386963e-10) * 2.3283064365386963e-10 * n), n - 1)
             other = m // indegree

@@ -12,8 +12,10 @@ points), a point of it, and keep that with its own weight over the greatest.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from eventsnn.backends.cpu.philox import philox
@@ -24,10 +26,39 @@ NEAR, LEFT = 5, 6
 """Third words of the counters used here."""
 SURE = 64.0
 """The hazard of a candidate that is certain: more than any exponential number of 53 bits."""
+STROLL = 8
+"""Cells that are passed one by one, before the next is looked for by halves."""
 AHEAD = 64
 """Random numbers that are made at once."""
 TRIES = 64
 """Attempts per partner that is wanted, after which all that can still be drawn are listed."""
+
+
+class Field(NamedTuple):
+    """What partners are drawn from."""
+
+    points: npt.NDArray[np.float64]
+    """Sorted by cell, (n, 3)."""
+    first: npt.NDArray[np.int64]
+    """Where those of a cell begin, (cells + 1,)."""
+    shape: npt.NDArray[np.int64]
+    """Cells in each direction."""
+    half: npt.NDArray[np.float64]
+    """Half the period, or infinity."""
+    sign: float
+    """1, or -1 where a mask holds the displacement of the center from the point."""
+    table: npt.NDArray[np.float64]
+    per: float
+    """Nodes of the table per length."""
+    masked: bool
+    mask: npt.NDArray[np.float64]
+    """low, high and center (3 each), inner and outer squared."""
+    steps: npt.NDArray[np.int64]
+    """Steps to the cells around one, and in which directions space repeats: (around, 6)."""
+    most: npt.NDArray[np.float64]
+    """The greatest value of the profile there, (around,);"""
+    hazards: npt.NDArray[np.float64]
+    """and what it counts in the search for the next candidate."""
 
 
 @njit(nogil=True, inline="always")
@@ -43,18 +74,18 @@ def _short(x, half):
 @njit(nogil=True, inline="always")
 def _value(square, table, per):
     """A table over the distance, linear between its nodes."""
-    place = min(math.sqrt(square) * per, DISTANCES - 0.5 ** 40)
+    place = min(math.sqrt(square) * per, DISTANCES - 0.5**40)
     node = np.uint64(place)
     low = table[node]
     return low + (table[node + np.uint64(1)] - low) * (place - np.float64(node))
 
 
 @njit(nogil=True, inline="always")
-def _weight(points, s, x, y, z, half, sign, table, per, masked, mask):
-    """The value of the profile at a point; mask: low, high and center (3 each), inner and outer squared."""
-    x = _short(points[s, 0] - x, half[0])
-    y = _short(points[s, 1] - y, half[1])
-    z = _short(points[s, 2] - z, half[2])
+def _weight(points, s, x, y, z, h0, h1, h2, table, per, sign, masked, mask):
+    """The value of the profile at point s, around (x, y, z)."""
+    x = _short(points[s, 0] - x, h0)
+    y = _short(points[s, 1] - y, h1)
+    z = _short(points[s, 2] - z, h2)
     value = _value(x * x + y * y + z * z, table, per)
     if masked:
         x, y, z = sign * x, sign * y, sign * z
@@ -67,8 +98,9 @@ def _weight(points, s, x, y, z, half, sign, table, per, masked, mask):
 
 
 @njit(nogil=True)
-def _around(cell, shape, steps, first, most, hazards, cells, sums):
+def _around(cell, f, cells, sums):
     """Cells with points around a cell: which ones, and the sums of their hazards. Returns their number."""
+    shape, steps, first = f.shape, f.steps, f.first
     a, b, c = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
     found = 0
     sums[0] = 0.0
@@ -84,7 +116,7 @@ def _around(cell, shape, steps, first, most, hazards, cells, sums):
         n = first[other + 1] - first[other]
         if n:
             cells[found, 0], cells[found, 1] = other, k
-            sums[found + 1] = sums[found] + n * hazards[k]
+            sums[found + 1] = sums[found] + n * f.hazards[k]
             found += 1
     return found
 
@@ -92,6 +124,24 @@ def _around(cell, shape, steps, first, most, hazards, cells, sums):
 @njit(nogil=True)
 def _uniform(a, b):
     return (np.float64(a) + (np.float64(b) + 0.5) * 2.3283064365386963e-10) * 2.3283064365386963e-10
+
+
+@njit(nogil=True, inline="always")
+def _next(sums, j, near, place):
+    """The last entry from j on that is not above `place`, which is below the last of all: mostly close by."""
+    few = min(j + STROLL, near)
+    while j < few and sums[j + 1] <= place:
+        j += 1
+    if j == few and sums[j + 1] <= place:
+        low, high = j + 1, near - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if sums[middle] <= place:
+                low = middle
+            else:
+                high = middle - 1
+        j = low
+    return j
 
 
 @njit(nogil=True)
@@ -104,44 +154,45 @@ def _ahead(center, attempt, key, steps, chances):
 
 
 @njit(nogil=True, cache=True)
-def near_pairs(
-    begin, ids, centers, own, cell_of, points, first, shape, steps, most, hazards, half, sign, table, per, masked, mask, k0, k1, out, counts
-):
+def near_pairs(begin, ids, centers, own, cell_of, f, k0, k1, out, counts):
     """Partners of centers `begin` onwards, one after the other, until `out` is full: (centers done, partners).
 
     Centers come sorted by cell, points too: `first` says where those of a cell begin.
     """
     key = np.uint32(k0), np.uint32(k1)
-    cells = np.empty((len(steps), 2), np.int64)
-    sums = np.empty(len(steps) + 1)
+    first, hazards, most = f.first, f.hazards, f.most
+    points, table, per, sign, masked, mask = f.points, f.table, f.per, f.sign, f.masked, f.mask
+    h0, h1, h2 = f.half[0], f.half[1], f.half[2]
+    cells = np.empty((len(hazards), 2), np.int64)
+    sums = np.empty(len(hazards) + 1)
     rates = 1.0 / hazards
     ahead, chances = np.empty(AHEAD), np.empty(AHEAD)
     near, last, at = 0, -1, 0
     for i in range(begin, len(ids)):
         if cell_of[i] != last:
-            near = _around(cell_of[i], shape, steps, first, most, hazards, cells, sums)
+            near = _around(cell_of[i], f, cells, sums)
             last = cell_of[i]
         start = at
         x, y, z = centers[i, 0], centers[i, 1], centers[i, 2]
-        place, j, q, attempt = 0.0, 0, 0, 0
+        place, j, q, attempt = 0.0, 0, np.int64(0), 0
         while True:
-            t = attempt % AHEAD
+            t = attempt & (AHEAD - 1)
             if t == 0:
                 few = AHEAD if sums[near] > AHEAD / 2 else AHEAD // 8
-            if t % few == 0:
+            if t & (few - 1) == 0:
                 _ahead(ids[i], attempt, key, ahead[t : t + few], chances[t : t + few])
             attempt += 1
             place = place + ahead[t]
-            before = j
-            while j < near and sums[j + 1] <= place:
-                j += 1
-            if j == near:
+            if place >= sums[near]:
                 break
+            before = j
+            j = _next(sums, j, near, place)
             k = cells[j, 1]
             inside = np.int64((place - sums[j]) * rates[k])
-            q = max(q, inside) if j == before else inside
+            if j != before or inside > q:
+                q = inside
             if q >= first[cells[j, 0] + 1] - first[cells[j, 0]]:
-                j, q = j + 1, 0  # the last point of its cell, but for rounding
+                j, q = j + 1, np.int64(0)  # the last point of its cell, but for rounding
                 if j == near:
                     break
                 k = cells[j, 1]
@@ -150,7 +201,7 @@ def near_pairs(
             place = sums[j] + q * hazards[k]
             if s == own[i]:
                 continue
-            p = _weight(points, s, x, y, z, half, sign, table, per, masked, mask)
+            p = _weight(points, s, x, y, z, h0, h1, h2, table, per, sign, masked, mask)
             if chances[t] * most[k] < p:
                 if at == len(out):
                     return i, start
@@ -161,20 +212,22 @@ def near_pairs(
 
 
 @njit(nogil=True)
-def _left(want, got, i, ids, centers, own, near, cells, points, first, half, sign, table, per, masked, mask, key, distinct, seen, drawn):
+def _left(want, got, id, center, own, near, cells, f, key, distinct, seen, drawn):
     """Draw what is still wanted from a list of all that can be: returns how many there are now."""
-    n = 0
+    first, n = f.first, 0
+    points, table, per, sign, masked, mask = f.points, f.table, f.per, f.sign, f.masked, f.mask
+    h0, h1, h2 = f.half[0], f.half[1], f.half[2]
     for j in range(near):
         n += first[cells[j, 0] + 1] - first[cells[j, 0]]
     left = np.empty(n, np.int64)
     weights = np.empty(n)
-    x, y, z = centers[i, 0], centers[i, 1], centers[i, 2]
+    x, y, z = center[0], center[1], center[2]
     total, n = 0.0, 0
     for j in range(near):
         for s in range(first[cells[j, 0]], first[cells[j, 0] + 1]):
-            if s == own[i] or (distinct and (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1)):
+            if s == own or (distinct and (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1)):
                 continue
-            p = _weight(points, s, x, y, z, half, sign, table, per, masked, mask)
+            p = _weight(points, s, x, y, z, h0, h1, h2, table, per, sign, masked, mask)
             if p > 0.0:
                 left[n], weights[n] = s, p
                 n += 1
@@ -182,7 +235,7 @@ def _left(want, got, i, ids, centers, own, near, cells, points, first, half, sig
         total = 0.0
         for k in range(n):
             total += weights[k]
-        a, b, _, _ = philox(np.uint32(ids[i]), np.uint32(got), np.uint32(LEFT), np.uint32(0), key[0], key[1])
+        a, b, _, _ = philox(np.uint32(id), np.uint32(got), np.uint32(LEFT), np.uint32(0), key[0], key[1])
         place = _uniform(a, b) * total
         k = 0
         while k < n - 1 and place >= weights[k]:
@@ -199,20 +252,23 @@ def _left(want, got, i, ids, centers, own, near, cells, points, first, half, sig
 
 
 @njit(nogil=True, cache=True)
-def near_draws(
-    ids, centers, own, cell_of, points, first, shape, steps, most, half, sign, table, per, masked, mask, k0, k1, want, distinct, wanted,
-    out, counts,
-):  # fmt: skip
-    """`want` partners of every center, of which those that are wanted are kept: (-1, partners), or a center that finds too few."""
+def near_draws(ids, centers, own, cell_of, f, k0, k1, want, distinct, wanted, out, counts):
+    """`want` partners of every center, of which those that are wanted are kept.
+
+    Returns (-1, partners), or a center that finds too few.
+    """
     key = np.uint32(k0), np.uint32(k1)
-    cells = np.empty((len(steps), 2), np.int64)
-    sums = np.empty(len(steps) + 1)
+    first, most = f.first, f.most
+    points, table, per, sign, masked, mask = f.points, f.table, f.per, f.sign, f.masked, f.mask
+    h0, h1, h2 = f.half[0], f.half[1], f.half[2]
+    cells = np.empty((len(most), 2), np.int64)
+    sums = np.empty(len(most) + 1)
     seen = np.zeros(len(points) // 64 + 1, np.uint64)
     drawn = np.empty(want, np.int64)
     near, last, at = 0, -1, 0
     for i in range(len(ids)):
         if cell_of[i] != last:
-            near = _around(cell_of[i], shape, steps, first, most, most, cells, sums)
+            near = _around(cell_of[i], f, cells, sums)
             last = cell_of[i]
         x, y, z = centers[i, 0], centers[i, 1], centers[i, 2]
         got, attempt = 0, 0
@@ -233,16 +289,14 @@ def near_draws(
             s = min(first[cell] + np.int64((place - sums[low]) / weight), first[cell + 1] - 1)
             if s == own[i] or (distinct and (seen[s >> 6] >> np.uint64(s & 63)) & np.uint64(1)):
                 continue
-            p = _weight(points, s, x, y, z, half, sign, table, per, masked, mask)
+            p = _weight(points, s, x, y, z, h0, h1, h2, table, per, sign, masked, mask)
             if (np.float64(c) + 0.5) * 2.3283064365386963e-10 * weight < p:
                 drawn[got] = s
                 got += 1
                 if distinct:
                     seen[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
         if got < want:
-            got = _left(
-                want, got, i, ids, centers, own, near, cells, points, first, half, sign, table, per, masked, mask, key, distinct, seen, drawn
-            )  # fmt: skip
+            got = _left(want, got, ids[i], centers[i], own[i], near, cells, f, key, distinct, seen, drawn)
         start = at
         for k in range(got):
             seen[drawn[k] >> 6] = 0
@@ -257,8 +311,10 @@ def near_draws(
 
 
 @njit(nogil=True, cache=True)
-def nearest(centers, own, cell_of, points, order, first, shape, wrapped, side, half, want, out):
+def nearest(centers, own, cell_of, f, order, side, want, out):
     """The `want` nearest points of every center, by distance and index (`order` of a point): shape (centers, want)."""
+    points, first, shape, half = f.points, f.first, f.shape, f.half
+    wrapped = half < np.inf
     squares = np.empty(want + 1)
     for i in range(len(centers)):
         cell = cell_of[i]
@@ -272,11 +328,10 @@ def nearest(centers, own, cell_of, points, order, first, shape, wrapped, side, h
             for x in range(max(-ring, -shape[0]), min(ring, shape[0]) + 1):
                 for y in range(max(-ring, -shape[1]), min(ring, shape[1]) + 1):
                     face = abs(x) == ring or abs(y) == ring
-                    zs = min(ring, shape[2])
-                    for z in range(-zs, zs + 1):
-                        if not face and abs(z) != ring:
-                            continue
-                        if not (_in(a, x, shape[0], wrapped[0]) and _in(b, y, shape[1], wrapped[1]) and _in(c, z, shape[2], wrapped[2])):
+                    if not (_in(a, x, shape[0], wrapped[0]) and _in(b, y, shape[1], wrapped[1])):
+                        continue
+                    for z in range(max(-ring, -shape[2]), min(ring, shape[2]) + 1):
+                        if not _in(c, z, shape[2], wrapped[2]) or not (face or abs(z) == ring):
                             continue
                         other = ((a + x) % shape[0] * shape[1] + (b + y) % shape[1]) * shape[2] + (c + z) % shape[2]
                         for s in range(first[other], first[other + 1]):

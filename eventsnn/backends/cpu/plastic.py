@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu.connect import Draws, listed
-from eventsnn.backends.cpu.learning import CHUNK, DIGITS, Rule, scratch_rows
+from eventsnn.backends.cpu.learning import CHUNK, DIGITS, rule_of, scratch_rows
 from eventsnn.backends.cpu.memory import CAPACITY, COUNT, append, contents, release
 from eventsnn.backends.cpu.operation import Operation, Program
 from eventsnn.backends.cpu.tables import Table
@@ -29,8 +29,16 @@ SCALE, LEARN, DT, LOW, HIGH, MOST, CONSTANTS = range(7)
 class Plastic:
     """Weights are float64, source-major as in `table`; a spike carries the weight as an integer of the receptor's accumulator."""
 
-    def __init__(self, projection: ProjectionSpec, table: Table, dt: float, exponent: int, span: tuple[int, int]) -> None:
-        """`exponent`: of the receptor; `span`: positions of the targets in the block, [low, high)."""
+    def __init__(
+        self,
+        projection: ProjectionSpec,
+        table: Table,
+        dt: float,
+        exponent: int,
+        span: tuple[int, int],
+        read: Sequence[npt.NDArray[Any]],
+    ) -> None:
+        """`exponent`: of the receptor; `span`: positions of the targets in the block, [low, high); `read`: states of the block."""
         assert projection.plasticity is not None
         self.projection, self.rule, self.receptor = projection, projection.plasticity, table.kind.receptor
         self.first, self.segments, self.horizon, self.synapses = table.first, table.segments, table.horizon, table.synapses
@@ -52,12 +60,19 @@ class Plastic:
         most = max(abs(p.low), abs(p.high))
         self.numbers = np.array([2.0**-exponent, 1.0, dt, p.low, p.high, most, *constants])
         self.scratch = np.zeros((scratch_rows(p), CHUNK))
-        self.code = Rule.of(p)
+        self.read = read
+        self.slots = np.array([x.ctypes.data for x in read], np.int64)
+        depth = 1 << (2 * table.horizon + 1).bit_length() if p.past else 1
+        self.past = np.empty((depth, self.n, len(p.past)))
+        """By step modulo its length, target and past state."""
+        for k, which in enumerate(p.past):
+            self.past[:, :, k] = read[which][span[0] : span[1]]
+        self.code = rule_of(p, read[0].dtype.name if len(read) else "float64")
 
     @property
     def nbytes(self) -> int:
         synapses = (self.first, self.segments, self.targets, self.weights, self.variables)
-        memory = (self.seen, self.last, self.pre, self.states, self.calendar, self.histories)
+        memory = (self.seen, self.last, self.pre, self.states, self.calendar, self.histories, self.past)
         return sum(a.nbytes for a in (*synapses, *memory)) + 8 * int(self.histories[:, CAPACITY].sum())
 
     # ---- operations
@@ -78,7 +93,8 @@ class Plastic:
         table = (len(self.segments) - 1, self.segments, self.synapses, self.targets, self.weights)
         head = (self.calendar, self.size - 1, *table, total)
         memory = (self.numbers, self.seen, self.last, self.pre, self.states, self.variables)
-        return (*head, *memory, self.histories, self.low, self.n, flags, self.tables, self.counter, self.scratch)
+        past = (self.slots, self.past, len(self.past) - 1)
+        return (*head, *memory, self.histories, self.low, self.n, flags, self.tables, self.counter, self.scratch, *past)
 
     def make_up(self, now: int) -> None:
         """All synapses make up for the spikes of their targets that reached them up to `now` - delay. Changes no result."""
@@ -138,11 +154,18 @@ class Plastic:
         rows = self.histories[places - self.low]
         return rows[:, COUNT].copy(), np.concatenate([np.empty(0, np.uint64), *map(contents, rows)])
 
-    def remember(self, place: int, words: npt.NDArray[np.uint64]) -> None:
-        """The history of the target at a position of the block."""
+    def was(self, now: int, places: I8) -> F8:
+        """Past states of these targets, shape (targets, steps, states), the last step being `now`."""
+        steps = now - np.arange(min(len(self.past), 2 * self.horizon + 1))[::-1]
+        return np.ascontiguousarray(np.swapaxes(self.past[steps % len(self.past)][:, places - self.low], 0, 1))
+
+    def remember(self, now: int, place: int, words: npt.NDArray[np.uint64], was: F8) -> None:
+        """The history of the target at a position of the block, and its past states."""
         row = self.histories[place - self.low]
         row[COUNT] = 0
         append(row, words)
+        steps = now - np.arange(len(was))[::-1]
+        self.past[steps % len(self.past), place - self.low] = was
 
     def _keys(self, row: int) -> I8:
         """source << 32 | delay of every segment."""

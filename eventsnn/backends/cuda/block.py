@@ -277,7 +277,7 @@ class Block:
         args += n.states[: len(kernel.states)] + [n.refractory] * kernel.refractory + [n.current] * driven
         args += [xp.asarray(a) for a in n.drawers(run)]
         args.append(xp.asarray(np.array([numbers[c] for c in scalars if c != "NREF"] or [0.0], n.real)))
-        args += [np.int32(numbers["NREF"])] * ("NREF" in scalars)
+        args += [np.int32(numbers[c]) for c in scalars if c == "NREF"]
         args += [xp.asarray(numbers[c].astype(np.int32 if c == "NREF" else n.real)) for c in columns]
         out.add(update_kernel(kernel, n.real.name, each, wide, driven), high - low, *args)
 
