@@ -191,6 +191,18 @@ class Operation(Distribution):
     left: Distribution
     right: Distribution
 
+    def __repr__(self) -> str:
+        """As it was written, but for brackets."""
+        left, right = (repr(x.value) if isinstance(x, Constant) else repr(x) for x in (self.left, self.right))
+        if self.op in ("min", "max"):
+            return f"({left}).clip({'high' if self.op == 'min' else 'low'}={right})"
+        sign = {"add": "+", "sub": "-", "mul": "*", "div": "/"}[self.op]
+        if sign in "*/":
+            sums = [isinstance(x, Operation) and x.op in ("add", "sub") for x in (self.left, self.right)]
+            left, right = (f"({text})" if summed else text for text, summed in zip((left, right), sums, strict=True))
+        inner = isinstance(self.right, Operation) and ((sign == "-" and self.right.op in ("add", "sub")) or sign == "/")
+        return f"{left} {sign} ({right})" if inner and not right.startswith("(") else f"{left} {sign} {right}"
+
     def program(self, leaves: list[Leaf]) -> Program:
         return (*self.left.program(leaves), *self.right.program(leaves), (self.op, 0))
 

@@ -143,7 +143,7 @@ def declared(model: type[NeuronModel]) -> dict[str, Any]:
 def declared_rule(synapse: type[SynapseModel]) -> dict[str, Any]:
     """The declaration of a synapse that changes."""
     declaration = synapse.declaration()
-    texts = {name: _stripped(getattr(declaration, name)) for name in ("release", "on_pre", "on_post", "sent")}
+    texts = {name: _stripped(getattr(declaration, name)) for name in ("release", "on_pre", "on_post", "on_modulator", "sent")}
     traces = {
         side: [{"name": name, "tau": tau, "nearest": nearest} for name, tau, nearest in getattr(declaration, side)]
         for side in ("pre", "post")
@@ -178,6 +178,8 @@ def _rule(given: SynapseModel) -> Any:
     kind, params = type(given), given.params()
     values = {name: _in_unit(value, params[name].unit) for name, value in given.values.items()}
     ends = {"weight": plain(given.weight), "delay": plain(given.delay)}
+    if given.on_modulator:
+        ends |= {"modulator": getattr(given.modulator, "name", None), "modulator_delay": plain(given.modulator_delay)}
     if kind.lower is not SynapseModel.lower:
         return {"own": kind.__qualname__, **ends, "values": values}
     return {"rule": kind.__name__, **ends, "values": values, "declaration": declared_rule(kind)}

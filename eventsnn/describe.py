@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from eventsnn import spec
+from eventsnn.algebra import Distribution
 from eventsnn.selection import Population
 from eventsnn.values import bounds
 
@@ -75,7 +76,11 @@ def _population_bytes(population: Population) -> float:
 
 
 def _tables(network: Network) -> list[Table]:
-    populations = ((p.name, f"{p.n:,}", repr(p.model)) for p in network.populations.values())
+    populations: list[tuple[str, ...]] = [(p.name, f"{p.n:,}", repr(p.model)) for p in network.populations.values()]
+    lying = [repr(p.places.given) if p.places else "" for p in network.populations.values()]
+    head = "name, neurons, model"
+    if any(lying):
+        head, populations = f"{head}, positions", [(*row, where) for row, where in zip(populations, lying, strict=True)]
     projections = (_projection_row(p, network.dt) for p in network.projections.values())
     stimuli = ((repr(s.target), _brief(s.stimulus)) for s in network.stimulations)
     recordings = (
@@ -83,7 +88,7 @@ def _tables(network: Network) -> list[Table]:
         for r in network.recordings.values()
     )
     tables = [
-        _table("populations", "name, neurons, model", populations),
+        _table("populations", head, populations),
         _table("projections", "name, rule, synapses, weight, delay, memory", projections),
         _table("stimuli", "target, stimulus", stimuli),
         _table("recordings", "path, neurons, every, dtype", recordings),
@@ -140,6 +145,8 @@ def _brief(given: object) -> str:
 
 
 def _number(value: object) -> str:
+    if is_dataclass(value) and not isinstance(value, type) and not isinstance(value, Distribution):
+        return _brief(value)
     return f"{value:g}" if isinstance(value, float) else repr(value)
 
 

@@ -103,6 +103,9 @@ class OfDistance(Shape):
 
     function: Callable[[F8], npt.ArrayLike]
 
+    def __repr__(self) -> str:
+        return f"OfDistance({getattr(self.function, '__name__', type(self.function).__name__)})"
+
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise KindError(f"OfDistance: give a function of an array of distances, not {self.function!r}")

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from eventsnn import spec
 from eventsnn.algebra import Distribution
+from eventsnn.carried import distances
 from eventsnn.errors import KindError, ParameterError, ShapeError
 from eventsnn.model import Rule, Synapse
-from eventsnn.projection import Projection, distances
+from eventsnn.projection import Projection
 
 WORDS = ("pre", "post", "pos_pre", "pos_post", "distance", "weight", "delay")
 

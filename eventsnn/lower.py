@@ -130,6 +130,7 @@ def _projection(p: Projection, seed: int, positions: Mapping[str, int], quanta: 
         per_target=p.per_target,
         by_sign=p.receptor is None and len(target.model.receptors) > 1,
         plasticity=p.plasticity,
+        modulator=None if p.modulator is None else (positions[p.modulator[0]], p.modulator[1]),
     )
 
 

@@ -199,7 +199,7 @@ class Network:
         """Attach an input that lives inside the update of its target, such as a Poisson drive or a current."""
         selection = self._check_own(selection_of(target, "stimulate"), "stimulate")
         attached = self._stimulations.get(selection.population.name, ())
-        ordinal = sum(s.pulse is not None for s in attached)
+        ordinal = sum(s.pulse is not None or getattr(s.stimulus, "draws", False) for s in attached)
         made = stimulation(selection, stimulus, receptor, ordinal, self._dt)
         self._stimulations[selection.population.name] = (*attached, made)
         return made

@@ -84,6 +84,9 @@ class SynapseModel:
     the source; `first` is 1 there at its first spike, else 0. `sent` is what a spike carries. After each of them the weight is
     kept between `bounds`, in any order; without bounds, where weights do not change, they are those of the description.
 
+    `on_modulator` are assignments made when a spike of the population `modulator` is at the synapse, modulator_delay (ms) after
+    it was and a delay later, as one of the target would be: a third factor, such as dopamine.
+
     With `when`, a condition on the states of the target that `reads` names, the steps in which it holds take the place of the
     target's spikes: PostValues are kept with them for `on_post`. A PostPast is a state as `on_pre` needs it.
 
@@ -93,6 +96,7 @@ class SynapseModel:
 
     on_pre: ClassVar[str] = ""
     on_post: ClassVar[str] = ""
+    on_modulator: ClassVar[str] = ""
     release: ClassVar[str] = ""
     sent: ClassVar[str] = "w"
     when: ClassVar[str] = ""
@@ -104,10 +108,13 @@ class SynapseModel:
 
     def __init__(self, *, weight: object = None, delay: object = None, **values: object) -> None:
         who, params = type(self).__name__, self.params()
+        third = {}
+        if self.on_modulator:
+            third = {"modulator": values.pop("modulator", None), "modulator_delay": values.pop("modulator_delay", 1.0)}
         for name in values:
             if name not in params:
-                raise unknown_name(who, "parameter", name, ("weight", "delay", *params))
-        given = {"weight": weight, "delay": delay, **{name: p.default for name, p in params.items()}, **values}
+                raise unknown_name(who, "parameter", name, ("weight", "delay", *third, *params))
+        given = {"weight": weight, "delay": delay, **third, **{name: p.default for name, p in params.items()}, **values}
         missing = [name for name, value in given.items() if value is None]
         if missing:
             raise KindError(f"{who} needs {', '.join(missing)}: {who}({', '.join(f'{m}=...' for m in missing)})")
@@ -151,6 +158,7 @@ class SynapseModel:
             release=cls.release,
             on_pre=cls.on_pre,
             on_post=cls.on_post,
+            on_modulator=cls.on_modulator,
             sent=cls.sent,
             bounds=tuple(cls.bounds),
         )

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from inspect import signature
 
 import numpy as np
-import numpy.typing as npt
 
 from eventsnn import spec
 from eventsnn.arguments import offers, on_behalf_of, shown
-from eventsnn.distance import OfDistance, shaped, shapes_of
+from eventsnn.carried import Carried, common_space
 from eventsnn.errors import KindError, ParameterError, unknown_name
 from eventsnn.model import Rule, Synapse
 from eventsnn.plasticity import SynapseModel
-from eventsnn.positions import farthest, space_of
 from eventsnn.receptors import candidates, entered
-from eventsnn.selection import Route, Selection
+from eventsnn.selection import Population, Route, Selection
 from eventsnn.values import as_value, bounds
 
-F8 = npt.NDArray[np.float64]
-WORDS = ("pre", "post", "pos_pre", "pos_post", "distance")
-"""Arguments of a function that gives weights or delays: indices in the populations, positions, and distances of all synapses."""
-LISTED = 50_000_000
-"""Most synapses of AllToAll whose weights or delays a function gives one by one."""
 LONGEST = 2**23
 """Steps of a delay: spikes on their way are kept by the step that they are due in."""
 
@@ -54,13 +45,12 @@ class Projection:
     plasticity: spec.Plasticity | None = field(default=None, repr=False)
     like: str | None = None
     """The projection whose connections it shares."""
+    modulator: tuple[str, int] | None = None
+    """The population whose spikes change its synapses as a third factor, and their delay in steps."""
 
     def space(self) -> spec.Space:
         """Where both of its ends lie; ParameterError where one lies nowhere."""
-        found = _space(self.pre, self.post)
-        if found is None:
-            raise ParameterError(f"projection {self.name!r}: both of its populations need positions=")
-        return found
+        return common_space(self.pre, self.post, f"projection {self.name!r}")
 
     @property
     def stream(self) -> str:
@@ -84,13 +74,13 @@ def projection(
     pair = candidates(post.population, receptor, who)
     unit = post.population.model.receptors[pair[0]].unit
     with on_behalf_of(who):
-        space, same = _space(pre, post), pre.population is post.population
+        same = pre.population is post.population
         if getattr(rule, "spatial", False):
-            edges, expected, per_target = _lower_in(rule, space, pre, post, same)
+            edges, expected, per_target = _lower_in(rule, pre, post, same)
         else:
             edges = rule.lower(pre.subset, post.subset, same)
             expected, per_target = (float(f(len(pre), len(post))) for f in (rule.expected, rule.per_target))
-    made = _Synapses(who, pre, post, edges, space)
+    made = Carried(who, pre, post, edges)
     weight = made.values(synapse.weight, unit, "weight")
     receptors = entered(post.population, pair, receptor, bounds(weight), who)
     if isinstance(post.population.dynamics, spec.Relay):
@@ -100,104 +90,17 @@ def projection(
     if like is not None and not isinstance(edges, spec.Like):
         edges = spec.Like(edges, like.stream)
     ends = (name, pre, post, rule, synapse, receptor, edges, weight, delay, receptors)
-    plasticity = _plasticity(synapse, weight, post, receptors, who) if isinstance(synapse, SynapseModel) else None
-    return Projection(*ends, expected, per_target, plasticity, None if like is None else like.name)
+    plasticity = modulator = None
+    if isinstance(synapse, SynapseModel):
+        plasticity = _plasticity(synapse, weight, post, receptors, who)
+        modulator = _modulator(synapse, dt, who) if synapse.on_modulator else None
+    return Projection(*ends, expected, per_target, plasticity, None if like is None else like.name, modulator)
 
 
-def _space(pre: Selection, post: Selection) -> spec.Space | None:
-    """The space of both ends; None where one of them has no positions."""
-    sources, targets = pre.population.places, post.population.places
-    return None if sources is None or targets is None else space_of(sources, pre.subset, targets, post.subset)
-
-
-def _lower_in(
-    rule: Rule, space: spec.Space | None, pre: Selection, post: Selection, same: bool
-) -> tuple[spec.Rule, float, float]:
-    if space is None:
-        without = " and ".join(repr(p.name) for p in {id(s): s.population for s in (pre, post)}.values() if p.places is None)
-        raise ParameterError(f"{shown(rule)} needs positions, and population {without} has none; make it with positions=")
+def _lower_in(rule: Rule, pre: Selection, post: Selection, same: bool) -> tuple[spec.Rule, float, float]:
+    space = common_space(pre, post, shown(rule))
     found: tuple[spec.Rule, float, float] = rule.lower_in(space, pre.subset, post.subset, same)  # type: ignore[attr-defined]
     return found
-
-
-class _Synapses:
-    """Weights and delays of the connections that a rule makes; `edges` are listed, or located, where a value needs it."""
-
-    def __init__(self, who: str, pre: Selection, post: Selection, edges: spec.Rule, space: spec.Space | None) -> None:
-        self.who, self.pre, self.post, self.edges, self.space = who, pre, post, edges, space
-
-    def values(self, given: object, unit: str, word: str) -> spec.Value:
-        """A weight or a delay: a number, a distribution, a function, or an array, one entry per explicit edge."""
-        who = f"{self.who}: {word}"
-        if callable(given) and not hasattr(given, "magnitude"):
-            given = self._called(given, who)
-        if shapes_of(given):
-            if self.space is None:
-                raise ParameterError(f"{who}: {given!r} is a function of the distance, but not both populations have positions=")
-            with on_behalf_of(who):
-                made = shaped(given, self._reach())  # type: ignore[arg-type]
-            self.edges = self.edges if isinstance(self.edges, spec.Located) else spec.Located(self.edges, self.space)  # type: ignore[arg-type]
-            return made
-        inner = self.edges.rule if isinstance(self.edges, spec.Located) else self.edges
-        return _per_synapse(given, inner, unit, who)
-
-    def _called(self, function: Callable[..., object], who: str) -> object:
-        words = list(signature(function).parameters)
-        wrong = [word for word in words if word not in WORDS]
-        if wrong or not words:
-            raise ParameterError(
-                f"{who}: a function takes some of {', '.join(WORDS)} as arguments, not {', '.join(wrong) or 'none'}"
-            )
-        places = [word for word in words if word in WORDS[2:]]
-        if places and self.space is None:
-            raise ParameterError(f"{who}: its function takes {places[0]}, but not both populations have positions=")
-        listed = self._listed()
-        if listed is None and words == ["distance"]:
-            return OfDistance(function)  # type: ignore[arg-type]
-        if listed is None:
-            raise ParameterError(
-                f"{who}: a function of {', '.join(words)} goes with connections that are known beforehand (Explicit, OneToOne, "
-                f"AllToAll up to {LISTED:,} synapses); with others, only one of the distance does"
-            )
-        self.edges = listed
-        pre, post = self.pre.subset.array()[listed.pre], self.post.subset.array()[listed.post]
-        given: dict[str, object] = {"pre": pre, "post": post}
-        if places and self.space is not None:
-            d = self.space.dimensions
-            given |= {"pos_pre": self.space.pre[listed.pre, :d], "pos_post": self.space.post[listed.post, :d]}
-            given["distance"] = distances(self.space, listed)
-        made = np.asarray(function(**{word: given[word] for word in words}))
-        return np.broadcast_to(made, len(pre)) if made.ndim == 0 else made
-
-    def _listed(self) -> spec.Edges | None:
-        """The connections, where they follow from the rule alone."""
-        match self.edges:
-            case spec.Edges():
-                return self.edges
-            case spec.SameSource():
-                every = np.arange(len(self.pre), dtype=np.int64)
-                return spec.Edges(every, every)
-            case spec.EverySource(autapses) if len(self.pre) * len(self.post) <= LISTED:
-                post, pre = np.divmod(np.arange(len(self.pre) * len(self.post), dtype=np.int64), len(self.pre))
-                if autapses:
-                    return spec.Edges(pre, post)
-                other = self.pre.subset.array()[pre] != self.post.subset.array()[post]
-                return spec.Edges(pre[other], post[other])
-        return None
-
-    def _reach(self) -> float:
-        rule = self.edges.rule if isinstance(self.edges, spec.Located) else self.edges
-        if isinstance(rule, spec.NearPairs | spec.NearSources | spec.NearTargets):
-            return rule.profile.reach
-        return farthest(self.space) if self.space is not None else 0.0
-
-
-def distances(space: spec.Space, edges: spec.Edges) -> F8:
-    """Of the two neurons of each edge."""
-    apart = space.pre[edges.pre] - space.post[edges.post]
-    wrapped = np.where(space.period > 0.0, space.period, 1.0)
-    apart = np.where(space.period > 0.0, apart - np.floor(apart / wrapped + 0.5) * wrapped, apart)
-    return np.sqrt(apart[:, 0] * apart[:, 0] + apart[:, 1] * apart[:, 1] + apart[:, 2] * apart[:, 2])
 
 
 def _plasticity(
@@ -218,6 +121,18 @@ def _plasticity(
             target = f"{who}: {type(synapse).__name__} reads a state of its target; {type(post.population.model).__name__}"
             raise unknown_name(target, "state", name, states)
     return synapse.lower(weight, post.population.model.receptors[receptors[0]].magnitude, who)
+
+
+def _modulator(synapse: SynapseModel, dt: float, who: str) -> tuple[str, int]:
+    """The population whose spikes are a third factor, and their delay in steps."""
+    given = getattr(synapse, "modulator", None)
+    if not isinstance(given, Population):
+        kind = type(synapse).__name__
+        raise KindError(f"{who}: {kind} needs modulator=, the population whose spikes act on its synapses, not {given!r}")
+    delay = delay_steps(as_value(synapse.modulator_delay, 1, "ms", f"{who}: modulator_delay"), dt, f"{who}: modulator_delay")
+    if not isinstance(delay, spec.Fixed):
+        raise ParameterError(f"{who}: modulator_delay is one time for all synapses, not {synapse.modulator_delay!r}")
+    return given.name, int(delay.value)
 
 
 def delay_steps(delay: spec.Value, dt: float, who: str) -> spec.Value:
@@ -261,19 +176,6 @@ def _too_short(delay: spec.Value, low: float, dt: float, who: str) -> str:
             f"add .truncate({dt:g}, None) (redraws) or .clip({dt:g}, None) (piles up) to the distribution"
         )
     return f"{who}: a delay of {low:g} ms is less than one step of dt = {dt:g} ms; give at least {dt:g} ms or lower dt"
-
-
-def _per_synapse(given: object, edges: spec.Rule, unit: str, who: str) -> spec.Value:
-    """A weight or delay as a value; arrays belong to explicit edges only, one entry per edge."""
-    if isinstance(edges, spec.Edges):
-        return as_value(given, len(edges.pre), unit, who)
-    plain = getattr(given, "magnitude", given)
-    if isinstance(plain, np.ndarray | list | tuple) and np.ndim(plain) > 0:
-        raise ParameterError(
-            f"{who}: an array of shape {np.shape(plain)} goes with Explicit(pre, post) only, whose edges have an order; "
-            "give a number or a distribution"
-        )
-    return as_value(given, 1, unit, who)
 
 
 def _check_rule(rule: object, who: str) -> None:

@@ -78,6 +78,7 @@ class _Reader:
 
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
+        self._network: Network | None = None
         self.who = "network"
         """What is being restored, for errors."""
 
@@ -102,6 +103,7 @@ class _Reader:
 
     def projection(self, network: Network, given: Any) -> None:
         route = Route(self._selection(network, given, "pre"), self._selection(network, given, "post"))
+        self._network = network
         rule, synapse = self.value(_entry(given, "rule", Mapping)), self.value(_entry(given, "synapse", Mapping))
         receptor, name = _entry(given, "receptor", str, types.NoneType), _entry(given, "name", str)
         if "like" in given:
@@ -134,7 +136,13 @@ class _Reader:
             case {"own": str(kind)}:
                 raise ParameterError(f"the code of {kind} is not in the store; {GIVE}")
             case {"rule": str(kind), "weight": weight, "delay": delay}:
-                return self._rule(kind, given)(weight=self.value(weight), delay=self.value(delay), **self._values(given))
+                third = {}
+                if "modulator" in given:
+                    assert self._network is not None
+                    population = self._network[_entry(given, "modulator", str)]
+                    third = {"modulator": population, "modulator_delay": self.value(_entry(given, "modulator_delay"))}
+                ends = {"weight": self.value(weight), "delay": self.value(delay)}
+                return self._rule(kind, given)(**ends, **third, **self._values(given))
             case {"kind": "Operation", "draws": [*draws], "program": [*program]}:
                 return _expression([self.value(draw) for draw in draws], program)
             case {"kind": str(kind), **parts}:
@@ -209,7 +217,9 @@ class _Reader:
             return known
         if not name.isidentifier() or keyword.iskeyword(name):
             raise ParameterError(f"{_short(name)} cannot be the name of a synapse")
-        body: dict[str, Any] = {word: _entry(given, word, str) for word in ("release", "on_pre", "on_post", "sent")}
+        body: dict[str, Any] = {
+            word: _entry(given, word, str) for word in ("release", "on_pre", "on_post", "on_modulator", "sent")
+        }
         body["when"] = _entry(given, "when", str)
         body["reads"] = tuple(_fitting(word, "reads", str) for word in _entry(given, "reads", list))
         body["bounds"] = tuple(_fitting(word, "bounds", str) for word in _entry(given, "bounds", list))

@@ -161,13 +161,25 @@ class Equations:
     """The standard normal distribution, where the kernel draws from it."""
 
 
+@dataclass(frozen=True, eq=False)
+class RateProfile:
+    """Rates that change: values[k] holds in steps steps[k] + 1 to steps[k + 1], the last for ever, and 0 before the first."""
+
+    steps: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    """Hz; shape (times,) or (times, elements)."""
+    period: int = 0
+    """Steps after which it begins anew; 0: it does not."""
+
+
 @dataclass(frozen=True)
 class PoissonSource:
     """Independent Poisson neurons; rate in Hz, per neuron."""
 
     parameters: Mapping[str, Value]
-    """{"rate": Value}"""
+    """{"rate": Value}, empty where there is a profile."""
     key: Key
+    profile: RateProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -425,6 +437,8 @@ class Plasticity:
     """States of the target that are read."""
     past: tuple[int, ...] = ()
     """Which of them, by position, are read as they were a delay before the spike of the source."""
+    modulated: bool = False
+    """Whether spikes of a third population act by `on_modulator`, a function in `source` like `on_post`."""
 
 
 @dataclass(frozen=True)
@@ -461,6 +475,8 @@ class ProjectionSpec:
     """Whether weights choose between two receptors by their sign (false: one was named, or there is only one)."""
     plasticity: Plasticity | None = None
     """None: weights stay as they are."""
+    modulator: tuple[int, int] | None = None
+    """(population, delay in steps): its spikes reach all synapses of a rule that is modulated."""
 
 
 # ---- inputs that live in their target
@@ -478,6 +494,8 @@ class PoissonStimulus:
     weight: int
     """In units of the receptor's accumulator."""
     key: Key
+    profile: RateProfile | None = None
+    """In place of the rate; shape (times,) or (times, members of the subset)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -491,7 +509,39 @@ class CurrentStimulus:
     """pA; shape (times,) or (times, members of the subset)."""
 
 
-Stimulus = PoissonStimulus | CurrentStimulus
+@dataclass(frozen=True, eq=False)
+class WaveStimulus:
+    """A periodic current: values[(t - 1) mod len(values)] (pA) flows in step t, for start < t <= stop."""
+
+    population: int
+    subset: Subset
+    values: npt.NDArray[np.float64]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class NoiseStimulus:
+    """White noise that holds its value for `hold` steps: mean + std z (pA) flows in step t, for start < t <= stop.
+
+    z of interval k = (t - 1 - start) // hold comes from word k & 3 of Philox with the counter (index in the population, k >> 2,
+    0, 2), by the quantiles of the standard normal distribution.
+    """
+
+    population: int
+    subset: Subset
+    mean: Value
+    std: Value
+    hold: int
+    start: int
+    stop: int
+    normal: Drawn
+    key: Key
+
+
+Stimulus = PoissonStimulus | CurrentStimulus | WaveStimulus | NoiseStimulus
+CURRENTS = (CurrentStimulus, WaveStimulus, NoiseStimulus)
+"""Stimuli that are currents."""
 
 
 # ---- recordings

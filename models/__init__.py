@@ -40,8 +40,12 @@ from eventsnn.models.rules.nearest import Nearest
 from eventsnn.models.rules.one_to_one import OneToOne
 from eventsnn.models.rules.pairwise_poisson import PairwisePoisson
 from eventsnn.models.rules.symmetric_bernoulli import SymmetricBernoulli
+from eventsnn.models.sources.gamma import GammaSource
 from eventsnn.models.sources.poisson import Poisson
+from eventsnn.models.sources.rates import Rates, Sinusoid, rate_function
 from eventsnn.models.sources.spike_train import SpikeTrain
+from eventsnn.models.stimuli.ac_current import AcCurrent
+from eventsnn.models.stimuli.noise_current import NoiseCurrent
 from eventsnn.models.stimuli.poisson_input import PoissonInput
 from eventsnn.models.stimuli.step_current import StepCurrent
 from eventsnn.models.synapses.clopath import Clopath
@@ -49,6 +53,7 @@ from eventsnn.models.synapses.static import Static
 from eventsnn.models.synapses.stdp import Stdp
 from eventsnn.models.synapses.stdp_nearest import StdpNnPreCentered, StdpNnRestr, StdpNnSymm
 from eventsnn.models.synapses.stdp_pl import StdpPl
+from eventsnn.models.synapses.stdp_reward import StdpReward
 from eventsnn.models.synapses.stdp_triplet import StdpTriplet
 from eventsnn.models.synapses.tsodyks import Tsodyks, Tsodyks2
 from eventsnn.models.synapses.vogels_sprekeler import VogelsSprekeler
@@ -60,6 +65,7 @@ __all__ = [
     "AEifCondAlpha",
     "AEifCondExp",
     "AEifPscExp",
+    "AcCurrent",
     "Alif",
     "AllToAll",
     "Bernoulli",
@@ -73,6 +79,7 @@ __all__ = [
     "FixedIndegree",
     "FixedOutdegree",
     "FixedTotalNumber",
+    "GammaSource",
     "GlifPsc",
     "HhCondExpTraub",
     "HhPscAlpha",
@@ -88,6 +95,7 @@ __all__ = [
     "LifDelta",
     "Mat2PscExp",
     "Nearest",
+    "NoiseCurrent",
     "OneToOne",
     "PairwisePoisson",
     "Parrot",
@@ -95,6 +103,8 @@ __all__ = [
     "Poisson",
     "PoissonInput",
     "PowerLawAlif",
+    "Rates",
+    "Sinusoid",
     "SpikeTrain",
     "Static",
     "Stdp",
@@ -102,6 +112,7 @@ __all__ = [
     "StdpNnRestr",
     "StdpNnSymm",
     "StdpPl",
+    "StdpReward",
     "StdpTriplet",
     "StepCurrent",
     "SymmetricBernoulli",
@@ -111,4 +122,5 @@ __all__ = [
     "conductance_lif",
     "iaf_psc_exp_multisynapse",
     "power_law_alif",
+    "rate_function",
 ]

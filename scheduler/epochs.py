@@ -7,9 +7,10 @@ steps, where d_min is the smallest delay of a projection whose sources and targe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from eventsnn.scheduler.layout import Owners
-from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec
+from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Subset
 
 ALONE = 1.0
 """Milliseconds of an epoch where no projection crosses parts: they still keep pace, so that recordings stay complete."""
@@ -18,7 +19,16 @@ ALONE = 1.0
 def crossing(spec: NetworkSpec, layout: Layout) -> list[ProjectionSpec]:
     """Projections that can carry a spike from one part to another."""
     owners = Owners(layout)
-    return [p for p in spec.projections if p.expected > 0 and _crosses(p, owners)]
+    routes = [route for p in spec.projections if p.expected > 0 for route in (p, *_modulation(spec, p))]
+    return [p for p in routes if _crosses(p, owners)]
+
+
+def _modulation(spec: NetworkSpec, p: ProjectionSpec) -> list[ProjectionSpec]:
+    """The way by which a third population reaches the synapses of a projection."""
+    if p.modulator is None:
+        return []
+    population, delay = p.modulator
+    return [replace(p, pre=population, pre_subset=Subset(0, spec.populations[population].size), min_delay=delay)]
 
 
 def epoch_steps(dt: float, crossing: Sequence[ProjectionSpec]) -> int:

@@ -54,7 +54,7 @@ class RecoveringParts:
         self._gone: set[str] = set()
         self._tries = 0
         self._mending = self._halfway = False
-        self._note: Note = {}
+        self._note: Note = self._start.note if self._start is not None else {}
 
     @property
     def recorded(self) -> object:
@@ -169,7 +169,7 @@ class RecoveringParts:
 
     def _consider(self, lost: Exception, start: Start | None) -> None:
         back = start.step if start is not None else 0
-        when = f"{round(back * self._spec.dt, 10):g} ms"
+        when = f"{round(back * self._spec.dt, 10):.15g} ms"
         if not self._recover:
             kept = f"; the last checkpoint is at {when}" if back else "; there is no checkpoint"
             lost.kept = kept + (", from which snn.resume(store) goes on" if start is not None else "")  # type: ignore[attr-defined]
@@ -240,7 +240,8 @@ class RecoveringParts:
         self.plan, self._start = self._make(frozenset(self._gone)), start
         self._parts = DaskParts(self._client, self._spec, self.plan, self._request)
         self._parts.build()
-        log.warning("going on from %g ms on %d workers", start.step * self._spec.dt if start else 0.0, len(self.plan.shares))
+        from_ms = round(start.step * self._spec.dt, 10) if start is not None else 0.0
+        log.warning("going on from %.15g ms on %d workers", from_ms, len(self.plan.shares))
         done = (int(start.note.get("changes", 0)) if start is not None else 0) - self._before
         if done < 0:
             raise StateError("the last checkpoints are damaged, and what was changed after the one before is not known any more")

@@ -94,7 +94,7 @@ def test_a_part_that_leaves_is_heard_by_an_idle_one(tmp_path: Path) -> None:
 def test_a_checkpoint_before_the_first_run_knows_what_the_last_one_knew(tmp_path: Path) -> None:
     with snn.Simulation(mixed(), store=tmp_path / "run.zarr") as sim:
         sim.run(20.0)
-        sim["exc_to_inh"].set_weights(lambda w: 2.0 * w["weight"])
+        sim["exc_to_inh"].set_weights(lambda w: 0.5 * w["weight"])
         sim.checkpoint()
     first = Checkpoints(tmp_path / "run.zarr").latest()
     assert first is not None and first.manifest["note"]["sent"]

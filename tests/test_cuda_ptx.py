@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_cuda_engine import Exponential, mixed
-from test_neurons_cuda import everyone
+from test_neurons_cuda import everyone, inputs
 
 import eventsnn as snn
 from eventsnn.lower import lower
@@ -71,18 +71,19 @@ def launches() -> Iterator[dict[tuple[str, Any], Any]]:
     """Kernels and signatures of all launches of two networks, in both precisions."""
     from numba.cuda import dispatcher
 
-    from eventsnn.backends.cuda import block, synapses
+    from eventsnn.backends.cuda import block, currents, synapses
 
     found = Launches()
     with pytest.MonkeyPatch.context() as patch:
         for module in (block, synapses):
             patch.setattr(module, "arrays", lambda: np)
             patch.setattr(module, "launch", found.add)
+        patch.setattr(currents, "arrays", lambda: np)
         patch.setattr(block, "to_host", np.array)
         patch.setattr(block, "give_back", lambda: None)
         patch.setattr(block, "Steps", lambda: found)
         patch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-        for net in (mixed, exponential, library):
+        for net in (mixed, exponential, library, inputs):
             for precision in ("float64", "float32"):
                 _launch(block.Block, lower(net(precision), precision))
         yield found.seen
@@ -107,7 +108,8 @@ def ptx(function: Any, signature: Any, contraction: bool) -> str:
 
 def test_kernels_are_assembled_without_spills(launches: dict[Any, Any], tmp_path: Path) -> None:
     assert {f.__name__ for f in launches.values()} == {
-        "current", "deliver", "deliver_given", "draw", "emit_poisson", "given", "prepare", "relay", "sample", "update",
+        "current", "deliver", "deliver_given", "draw", "emit_poisson", "given", "noise", "prepare", "relay", "sample", "update",
+        "wave",
     }  # fmt: skip
     if PTXAS is None:
         pytest.skip("there is no ptxas")

@@ -32,6 +32,7 @@ from eventsnn.models import (
     StdpNnRestr,
     StdpNnSymm,
     StdpPl,
+    StdpReward,
     StdpTriplet,
     Tsodyks,
     Tsodyks2,
@@ -229,6 +230,24 @@ def test_clopath_at_a_clamped_voltage(precision: str) -> None:
     assert found[0] == 1.0 and found[2] < 1.0 < found[-1]
 
 
+def test_a_reward_that_comes_later() -> None:
+    """Eligibility decays with tau_c from each pair on; a spike of the modulator turns what is left into weight."""
+    net = snn.Network(seed=1, dt=0.1)
+    source = net.population("source", 1, SpikeTrain(times=[10.0, 600.0], ids=[0, 0]))
+    dopamine = net.population("dopamine", 2, SpikeTrain(times=[100.0, 300.0, 300.0], ids=[0, 0, 1]))
+    target = net.population("target", 1, IafPscExp(C_m=1e12))
+    rule = StdpReward(weight=50.0, delay=1.0, modulator=dopamine, modulator_delay=2.0, reward=0.5, tau_c=200.0)
+    net.connect(source >> target, OneToOne(), rule, name="synapse")
+    with snn.Simulation(net) as sim:
+        sim["target"].inject([14.0], [0])
+        sim.run(1000.0)
+        found = sim["synapse"].weights()["weight"][0]
+    arrival = 15.0  # of the target's spike at the synapse; the source's was there at 10
+    eligible = math.exp(-(arrival - 10.0) / 20.0)
+    rewards = [math.exp(-(t + 2.0 + 1.0 - arrival) / 200.0) for t in (100.0, 300.0, 300.0)]
+    assert found == pytest.approx(50.0 + 0.5 * eligible * sum(rewards), abs=1e-12)
+
+
 class Mine(snn.SynapseModel):
     """Stdp as a user would write it, its trace of the source a Variable of every synapse."""
 
@@ -267,6 +286,9 @@ def network() -> snn.Network:
     net.connect(noise >> exc, FixedIndegree(10), StdpNnPreCentered(weight=30.0, delay=1.3, Wmax=60.0), name="ne")
     net.connect(inh >> exc, FixedIndegree(30), VogelsSprekeler(weight=-50.0, delay=1.0, Wmax=-300.0, eta=1.0), name="ie")
     net.connect(exc >> inh, FixedIndegree(30), Tsodyks2(weight=80.0, delay=1.5), name="ei")
+    dopamine = net.population("dopamine", 3, Poisson(rate=100.0))
+    third = {"modulator": dopamine, "modulator_delay": 0.7}
+    net.connect(inh >> inh, FixedIndegree(8), StdpReward(weight=60.0, delay=snn.Uniform(0.5, 2.0), **third), "ex", name="reward")
     voltage = net.population("voltage", 30, Clamped(V=snn.Uniform(-60.0, -40.0)))
     net.connect(exc >> voltage, FixedIndegree(20), Clopath(weight=1.0, delay=snn.Uniform(0.3, 2.0), A_LTD=1e-3), name="ev")
     net.connect(inh >> inh, FixedIndegree(10), Static(weight=-60.0, delay=1.0), name="ii")
@@ -276,7 +298,7 @@ def network() -> snn.Network:
 
 
 PIECES = (13.7, 30.0, 6.3, 50.0)
-PLASTIC = ("ee", "ne", "ie", "ei", "ev")
+PLASTIC = ("ee", "ne", "ie", "ei", "ev", "reward")
 Result = tuple[dict[str, npt.NDArray[Any]], xr.DataTree]
 
 
@@ -306,7 +328,7 @@ def assert_same(a: Result, b: Result) -> None:
 def one_thread() -> Result:
     found = result(taught, threads=1)
     assert found[1]["exc/spikes"].sizes["event"] > 1000
-    assert all(np.ptp(found[0][name]) > 0.01 for name in ("ee", "ne", "ie", "ev"))
+    assert all(np.ptp(found[0][name]) > 0.01 for name in ("ee", "ne", "ie", "ev", "reward"))
     return found
 
 
@@ -434,6 +456,8 @@ class UnknownWord(snn.SynapseModel):
             ParameterError,
             "one number for all synapses, not Uni",
         ),
+        (lambda: StdpReward(weight=5.0, delay=1.0), KindError, "StdpReward needs modulator"),
+        (lambda: StdpReward(weight=5.0, delay=1.0, modulator=3), KindError, "the population whose spikes act .* not 3"),
         (lambda: NoTau(weight=0.5, delay=1.0), ModelError, "tau='tauu' of a trace names no parameter"),
         (lambda: ChangesATrace(weight=0.5, delay=1.0), ModelError, "'x' cannot be changed here"),
         (lambda: UnknownWord(weight=0.5, delay=1.0), ModelError, "unknown name 'Wmx'; did you mean 'Wmax'"),

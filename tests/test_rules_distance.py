@@ -248,3 +248,38 @@ BAD = {
 def test_impossible_things_raise_where_they_are_asked_for(name: str) -> None:
     with pytest.raises(EventsnnError):
         BAD[name]()
+
+
+def test_set_weights_and_checkpoints_keep_located_edges(tmp_path: Any) -> None:
+    def build() -> snn.Network:
+        synapse = {"weight": 9.0 * Gaussian(std=0.3), "delay": 1.0 + Distance()}
+        net = network(Bernoulli(Gaussian(std=0.2)), 100, 100, TORUS, same=True, **synapse)
+        net.record(net["pre"], "spikes")
+        return net
+
+    with snn.Simulation(build(), store=tmp_path / "run.zarr", threads=2) as sim:
+        before = dict(sim["p"].weights())
+        sim["p"].set_weights(before["weight"] * 0.5)
+        sim.run(1.0)
+        sim.checkpoint()
+    with snn.resume(tmp_path / "run.zarr", parts=2) as sim:
+        after = dict(sim["p"].weights())
+    assert all(np.array_equal(before[word], after[word]) for word in ("pre", "post", "delay"))
+    assert np.allclose(after["weight"], before["weight"] * 0.5, rtol=0, atol=1e-6)
+
+
+def test_like_has_the_same_edges_by_distance() -> None:
+    for rule in (Bernoulli(Gaussian(std=0.2)), FixedOutdegree(9, p=Gaussian(std=0.2)), FixedIndegree(9), Nearest(5)):
+        net = network(rule, 100, 90, TORUS, weight=2.0 * Gaussian(std=0.3), delay=1.0 + Distance())
+        net.connect(like="p", weight=4.0 * Gaussian(std=0.3), name="q")
+        with snn.Simulation(net, parts=2) as sim:
+            p, q = sim["p"].weights(), sim["q"].weights()
+        assert all(np.array_equal(p[word], q[word]) for word in ("pre", "post", "delay"))
+        assert np.allclose(q["weight"], 2.0 * p["weight"], rtol=0, atol=2.0**-12)
+
+
+def test_a_network_is_told_with_its_rules_and_positions() -> None:
+    net = network(Bernoulli(0.5 * Gaussian(std=0.1), mask=Ball(0.3)), 10, 10, Grid((10,)))
+    told = net.describe()
+    assert "Bernoulli(p=0.5 * Gaussian(std=0.1), mask=Ball(radius=0.3))" in told
+    assert "Grid(shape=(10,), extent=(1.0,), center=(0.0,), edge_wrap..." in told

@@ -1,7 +1,7 @@
 """Synapses that change in a checkpoint: weights by target, what their neurons remember, spikes on their way.
 
 Of projection p a piece holds, over its targets `plastic/p/post`: `degree`, `weight` and `variable/<k>` in order (target, k), and
-the words of their spikes, `kept` of each in `history`, and `past` states; of the sources `segment`, `last`, `pre`, `states` and `flying`, as
+the words of their spikes, `kept` of each in `history`, and `past` states; of the sources `segment`, `last`, `pre`, `states`, `flying` and `third`, as
 cpu.plastic.Plastic gives them; `learning` is the factor.
 """
 
@@ -16,7 +16,6 @@ import numpy.typing as npt
 from eventsnn.backends.cpu.plastic import LEARN, order
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-SOURCES = ("segment", "last", "pre", "states", "flying")
 
 
 def take(blocks: Sequence[Any], now: int) -> dict[str, npt.NDArray[Any]]:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.backends.thresholds import TABLE_MEAN
+from eventsnn.codegen.hostmath import exp
 from eventsnn.draws import per_neuron
 from eventsnn.errors import ParameterError
-from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, PoissonSource, PopulationSpec, Slice, Train
+from eventsnn.spec import CURRENTS, Equations, NetworkSpec, PoissonSource, PopulationSpec, RateProfile, Slice, Train
 
 I8 = npt.NDArray[np.int64]
 
@@ -69,7 +71,7 @@ class Members:
         self.n = n
         self.slots: list[npt.NDArray[Any]] = []
         """States, by number and position."""
-        self.currents = {s.population for s in spec.stimuli if isinstance(s, CurrentStimulus)}
+        self.currents = {s.population for s in spec.stimuli if isinstance(s, CURRENTS)}
         """Populations that a stimulus current enters."""
         for m in self.members:
             self._start(m.spec.dynamics, m)
@@ -104,7 +106,8 @@ class Members:
 
     @_start.register
     def _start_poisson(self, dynamics: PoissonSource, m: Member) -> None:
-        m.parameters["rate"] = per_neuron(dynamics.parameters["rate"], m.spec.key, "rate", m.ids)
+        for name, value in dynamics.parameters.items():
+            m.parameters[name] = per_neuron(value, m.spec.key, name, m.ids)
 
     def constants(self, run: Sequence[Member]) -> dict[str, Any]:
         """Step constants of neighbours that share a kernel, and the scale of each receptor's input: one number where all neurons
@@ -145,3 +148,25 @@ class Members:
 def _alike(values: Sequence[Any]) -> bool:
     """Whether one number stands for all."""
     return not any(isinstance(x, np.ndarray) for x in values) and all(x == values[0] for x in values)
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """Events per step of a profile, in equal parts that can be drawn at once: shape (times, columns), one column or one each."""
+
+    steps: I8
+    part: npt.NDArray[np.float64]
+    zero: npt.NDArray[np.float64]
+    """Probability of no event in a part."""
+    parts: I8
+    period: int
+
+
+def means_of(profile: RateProfile, columns: slice, dt: float) -> Means:
+    """Of some elements of a profile."""
+    values = profile.values[:, columns] if profile.values.ndim == 2 else profile.values[:, None]
+    means = np.ascontiguousarray(values) * (dt / 1000.0)
+    parts = np.maximum(1, np.ceil(means / TABLE_MEAN)).astype(np.int64)
+    part = means / parts
+    distinct, where = np.unique(part, return_inverse=True)
+    return Means(profile.steps, part, exp(-distinct)[where].reshape(part.shape), parts, profile.period)

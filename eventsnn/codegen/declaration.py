@@ -50,5 +50,6 @@ class RuleDeclaration:
     release: str
     on_pre: str
     on_post: str
+    on_modulator: str
     sent: str
     bounds: tuple[str, ...]

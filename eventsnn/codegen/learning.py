@@ -48,6 +48,7 @@ def generate(d: RuleDeclaration, values: Mapping[str, float]) -> Plasticity:
         low=low,
         high=high,
         when=bool(d.when),
+        modulated=bool(d.on_modulator),
         values=len(d.values),
         reads=d.reads,
         past=tuple(d.reads.index(state) for _, state in d.past),
@@ -100,6 +101,7 @@ def _texts(d: RuleDeclaration, exponents: tuple[tuple[str, float], ...]) -> str:
         "release": [name for name, _ in d.states],
         "on_pre": ["w", *(name for name, *_ in d.variables)],
         "on_post": ["w", *(name for name, *_ in d.variables)],
+        "on_modulator": ["w", *(name for name, *_ in d.variables)],
         "sent": ["sent"],
     }
     texts = [_function(_names(d), name, made[name], outputs) for name, outputs in results.items()]
@@ -128,6 +130,7 @@ def _rules(d: RuleDeclaration, exponents: Mapping[str, float]) -> dict[str, Stat
         "release": _read(d, "release", d.release, symbols, [name for name, _ in d.states]),
         "on_pre": _read(d, "on_pre", d.on_pre, symbols, weights),
         "on_post": _read(d, "on_post", d.on_post, symbols, weights),
+        "on_modulator": _read(d, "on_modulator", d.on_modulator, symbols, weights),
     }
     reader = Reader(f"{d.name}.sent", symbols)
     return {**found, "sent": {"sent": sp.sympify(reader.expression(d.sent))}}

@@ -17,9 +17,11 @@ from eventsnn.backends.cpu.plastic import Plastic, order
 from eventsnn.backends.cpu.poisson import counts_operation
 from eventsnn.backends.cpu.strands import Strand
 from eventsnn.backends.cpu.tables import Kind, Table, build_table, kinds_of
+from eventsnn.backends.cpu.varying import varying_counts
 from eventsnn.backends.incoming import Incoming
+from eventsnn.backends.members import means_of
 from eventsnn.draws import per_neuron
-from eventsnn.spec import Equations, Given, NetworkSpec, PoissonStimulus, RecordingSpec, Slice
+from eventsnn.spec import Equations, Given, NetworkSpec, PoissonStimulus, ProjectionSpec, RecordingSpec, Slice
 
 I8 = npt.NDArray[np.int64]
 LARGEST = 65536
@@ -127,7 +129,7 @@ class Block:
         names = p.plasticity.reads if p.plasticity is not None else ()
         dynamics = population.dynamics
         read = [self.neurons.slots[dynamics.kernel.states.index(x)] for x in names] if isinstance(dynamics, Equations) else []
-        made = Plastic(p, table, self.spec.dt, population.receptors[s.receptor].exponent, span, read)
+        made = Plastic(p, table, self.spec.dt, population.receptors[s.receptor].exponent, span, self._thirds(p), read)
         if isinstance(p.weight, Given):
             given = s.draws.given[order(s.draws)]
             made.weights[:] = np.abs(given) if p.magnitude else given
@@ -139,6 +141,13 @@ class Block:
         self._empty()
         self.incoming.overrides[projection] = values
         self.build()
+
+    def _thirds(self, p: ProjectionSpec) -> tuple[int, int]:
+        """Ids of the neurons that modulate a projection, [low, high)."""
+        if p.modulator is None:
+            return 0, 0
+        population = self.spec.populations[p.modulator[0]]
+        return population.first, population.first + population.size
 
     def row_of_source(self, projection: int) -> int:
         """The row of the first neuron of its pre population."""
@@ -192,6 +201,8 @@ class Block:
         out = np.zeros(self.spec.size, bool)
         for first in (*(t.first for t in self.tables), *(p.first for p in self.incoming.plastic.values())):
             out |= np.append(np.diff(first) > 0, False)[self.row_of]
+        for p in self.incoming.plastic.values():
+            out[p.third[0] : p.third[1]] = True
         return out
 
     # ---- programs
@@ -252,8 +263,13 @@ class Block:
         for m in self.neurons.members:
             if (k, m.slice.start) not in self.rates or m.slice.population != stimulus.population:
                 continue
-            ids = stimulus.subset.within(m.slice.start, m.slice.stop)[1]
-            draw, counts = counts_operation(self.rates[k, m.slice.start] * (self.spec.dt / 1000.0), ids, stimulus.key, self.clock)
+            at, ids = stimulus.subset.within(m.slice.start, m.slice.stop)
+            if stimulus.profile is not None:
+                means = means_of(stimulus.profile, slice(at, at + len(ids)), self.spec.dt)
+                draw, counts = varying_counts(means, ids, stimulus.key, self.clock)
+            else:
+                mean = self.rates[k, m.slice.start] * (self.spec.dt / 1000.0)
+                draw, counts = counts_operation(mean, ids, stimulus.key, self.clock)
             if not draw:
                 continue
             where, total = m.where(ids), self.neurons.accumulator(stimulus.receptor, receptor.wide)

@@ -54,7 +54,7 @@ def kept(w, low, high):
 
 FIELDS = ["calendar", "mask", "n_segments", "segments", "synapses", "targets", "weights", "total", "numbers", "seen", "last"]
 FIELDS += ["pre", "states", "variables", "histories", "low", "n", "flags", "tables", "counter", "scratch"]
-FIELDS += ["slots", "past", "past_mask"]
+FIELDS += ["slots", "past", "past_mask", "due", "due_mask"]
 CHUNK = 512
 """Synapses of a segment that are gone through together."""
 RUNS = ("firsts", "stops", "ats", "starts", "ends", "places")
@@ -168,6 +168,7 @@ def append(args, step):
     {load}
     counter = view(counter_at, 3, np.int64)
     {append}
+    {third}
     return 0
 
 
@@ -197,18 +198,21 @@ def tidy(args, step):
 
 def push(args, producers):
     n_sources, n_rows, n_segments, mask, row_of_at, first_at, segments, calendar = words(args, 8)
+    third, late, due, due_mask, thirds = words(args + 64, 5)
     row_of = view(row_of_at, n_sources, np.int32)
     first = view(first_at, n_rows + 1, np.int64)
     for p in range(1, item(producers, COUNT, np.int64) + 1):
         n = item(producers + ROW * p, COUNT, np.int64)
         spikes = view(item(producers + ROW * p, ADDRESS, np.int64), n, np.int64)
         for i in range(n):
+            if third <= spikes[i] & LOW < thirds and not add(due + ROW * ((spikes[i] >> 32) + late & due_mask), spikes[i]):
+                return OUT_OF_MEMORY
             row = row_of[spikes[i] & LOW]
             if row < 0:
                 continue
             for e in range(first[row], first[row + 1]):
-                due = ((spikes[i] >> 32) + (item(segments, e, np.int64) & LOW)) & mask
-                if not add(calendar + ROW * due, e):
+                slot = ((spikes[i] >> 32) + (item(segments, e, np.int64) & LOW)) & mask
+                if not add(calendar + ROW * slot, e):
                     return OUT_OF_MEMORY
     return 0
 """
@@ -252,6 +256,21 @@ for place in range(n):
 """
 
 
+APPEND_THIRD = """
+slot = view(due + ROW * (step & due_mask), 3, np.int64)
+if slot[COUNT] > 0:
+    for k in range(n):
+        row = histories + ROW * k
+        for _ in range(slot[COUNT]):
+            at, end = item(row, ADDRESS, np.int64), item(row, COUNT, np.int64)
+            {post_values}
+            if not (add(row, step){add_values}):
+                return OUT_OF_MEMORY
+    counter[0] += n * slot[COUNT]
+    slot[COUNT] = 0
+"""
+
+
 class Rule:
     """The compiled operations of a rule; all but push take the same row of arguments, FIELDS."""
 
@@ -274,7 +293,7 @@ def _module(source: str, name: str) -> tuple[Code, Code, Code, Code]:
 
 def render(p: Plasticity, real: str = "float64") -> str:
     """The text of the module."""
-    history = 1 + len(p.post) + p.values
+    history = 1 + len(p.post) + p.values + p.modulated
     return (
         HEADER.format(name=p.name, words=history, chunk=CHUNK, real=real)
         + decorated(portable(p.source, "float64") + p.source, INLINED)
@@ -341,7 +360,9 @@ class _Words:
         self.table |= {f"v{k}": len(p.pre) + len(p.post) + i for i, k in enumerate(self.decaying)}
         gaps = [f"g{k}" for k in self.decaying]
         read = _read(p, "on_post")
+        read |= _read(p, "on_modulator") if p.modulated else set()
         self.event = [x for x in (*self.pre, *self.post, *self.values, "since_pre", "since_post") if x in read] + gaps
+        self.event += ["third"] * p.modulated
         """Numbers of each event of a target."""
         read = _read(p, "on_pre") | _read(p, "sent")
         self.now = [x for x in (*self.post, *self.past, "since_post") if x in read] + gaps
@@ -368,6 +389,7 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
     values |= {x: f"item(at, i + {k + 1}, F)" for k, x in enumerate((*words.post, *words.values))}
     values["since_pre"] = "mul(F(arrival - spiked), dt)"
     values["since_post"] = "mul(F(spike - item(at, i - HISTORY, np.int64) if i > 0 else arrival), dt)"
+    values["third"] = f"F(1.0) if {_third('i')} else F(0.0)"
     event = [f"{name} = {value}" for name, value in values.items() if name in words.event]
     if words.decaying:
         event += ["moved = max(spiked, item(at, i - HISTORY, np.int64) + delay) if i > 0 else spiked"]
@@ -383,7 +405,7 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
     if sends:
         post_now = ["while end > 0 and item(at, end - HISTORY, np.int64) >= new:", "    end -= HISTORY"]
         for k, (_, nearest) in enumerate(p.post):
-            grown = "F(1.0)" if nearest else f"item(at, end - HISTORY + {k + 1}, F) + F(1.0)"
+            grown = _grown(p, k, nearest)
             value = f"mul({grown}, {words.decayed(f'y{k}', 'new - item(at, end - HISTORY, np.int64)')})"
             values[f"y{k}"] = f"{value} if end > 0 else F(0.0)"
         for k, which in enumerate(p.past):
@@ -425,6 +447,11 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
         arrive = _filled(ARRIVE, load_now=load_now, on_pre=on_pre, sent=_call(p, "sent"))
     given = (*words.pre, *words.post, *words.values, *words.past, "since_pre", "since_post")
     unread = [x for x in given if x not in words.event]
+    on_post = [f"{outputs} = {_call(p, 'on_post')}"]
+    if p.modulated:
+        made = ["w__", *words.variables]
+        on_post.insert(0, f"{', '.join(f'{x}third' for x in made)} = {_call(p, 'on_modulator')}")
+        on_post += [f"{x} = {x}third if third > 0.0 else {x}" for x in made]
     old_states = [f"s{k} = s{k}__old" for k in range(n_states)] if sends else []
     load_event = [f"{x} = event_{x}[k]" for x in words.event]
     for k in range(len(words.variables)):
@@ -449,7 +476,7 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
         store_event=[f"event_{x}[m] = {x}" for x in words.event]
         + [f"event_v{k}[m] = {held[k].format('k')}" for k in range(len(words.variables))],
         load_event=[*load_event, *old_states, *(f"{x} = F(0.0)" for x in unread)],
-        on_post=[f"{outputs} = {_call(p, 'on_post')}", changed],
+        on_post=[*on_post, changed],
         keep_event=[f"event_v{k}[k] = v{k}" for k in range(len(words.variables))],
         store_variables=[f"{held[k].format('places[k]')} = event_v{k}[k]" for k in range(len(words.variables))],
         arrive=[arrive],
@@ -457,15 +484,31 @@ def _make_up(p: Plasticity, name: str, sends: bool) -> str:
     )
 
 
+def _grown(p: Plasticity, k: int, nearest: bool) -> str:
+    """A trace of the target just after the last entry of its history."""
+    before = f"item(at, end - HISTORY + {k + 1}, F)"
+    after = "F(1.0)" if nearest else f"{before} + F(1.0)"
+    return f"({before} if {_third('end - HISTORY')} else {after})" if p.modulated else after
+
+
+def _third(entry: str) -> str:
+    """Whether an entry of a history is a spike of the modulator: its last word says so."""
+    return f"item(at, {entry} + HISTORY - 1, np.int64) != 0"
+
+
 def _operations(p: Plasticity) -> str:
     n_pre = len(p.pre)
     values = []
     for k, (_, nearest) in enumerate(p.post):
-        grown = "F(1.0)" if nearest else f"item(at, end - HISTORY + {k + 1}, F) + F(1.0)"
+        grown = _grown(p, k, nearest)
         gap = "step - item(at, end - HISTORY, np.int64)"
         values.append(f"y{k} = mul({grown}, decayed({_table(n_pre + k)}, {gap})) if end > 0 else F(0.0)")
-    kept = [*(f"y{k}" for k in range(len(p.post))), *(f"z{k}" for k in range(p.values))]
-    added = "".join(f" and add(row, bits({x}))" for x in kept)
+    kept = [*(f"bits(y{k})" for k in range(len(p.post))), *(f"bits(z{k})" for k in range(p.values))]
+    added = "".join(f" and add(row, {x})" for x in (*kept, *["0"] * p.modulated))
+    third = ""
+    if p.modulated:
+        words = [*kept[: len(p.post)], *["bits(F(0.0))"] * p.values, "1"]
+        third = _filled(APPEND_THIRD, post_values=values, add_values="".join(f" and add(row, {x})" for x in words))
     reads = [f"r{k} = F(item(item(slots, {k}, np.int64), {{}}, REAL))" for k in range(len(p.reads))]
     append = ""
     if p.past:
@@ -480,7 +523,7 @@ def _operations(p: Plasticity) -> str:
         append += _filled(APPEND_EVENTS, event=event, post_values=values, add_values=added)
     else:
         append += _filled(APPEND_SPIKES, post_values=values, add_values=added)
-    return _filled(OPERATIONS, load=[_load(p)], append=[append])
+    return _filled(OPERATIONS, load=[_load(p)], append=[append], third=[third])
 
 
 def _filled(template: str, **parts: str | list[str]) -> str:

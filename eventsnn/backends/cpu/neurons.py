@@ -13,8 +13,20 @@ from eventsnn.backends.cpu.loops import update_code
 from eventsnn.backends.cpu.numbers import numbers_of
 from eventsnn.backends.cpu.operation import Operation
 from eventsnn.backends.cpu.poisson import counts_operation
-from eventsnn.backends.members import Member, Members
-from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, PoissonSource, Relay, Slice
+from eventsnn.backends.cpu.varying import noise_operation, varying_counts, wave_operation
+from eventsnn.backends.members import Member, Members, means_of
+from eventsnn.spec import (
+    CURRENTS,
+    CurrentStimulus,
+    Equations,
+    NetworkSpec,
+    NoiseStimulus,
+    PoissonSource,
+    Relay,
+    Slice,
+    Stimulus,
+    WaveStimulus,
+)
 
 I8 = npt.NDArray[np.int64]
 
@@ -74,22 +86,23 @@ class Neurons(Members):
         if self.current is not None:
             operations.append(Operation(drive.CLEAR_CURRENT[self.real.name], self.n, self.current))
             for stimulus in self.spec.stimuli:
-                if isinstance(stimulus, CurrentStimulus):
-                    operations += self._current_operations(stimulus)
+                if isinstance(stimulus, CURRENTS):
+                    for m in self.members:
+                        at, ids = stimulus.subset.within(m.slice.start, m.slice.stop)
+                        if m.slice.population == stimulus.population and len(ids):
+                            operations.append(self._current_operation(stimulus, m, at, ids, self.current))
         return operations
 
-    def _current_operations(self, stimulus: CurrentStimulus) -> list[Operation]:
-        operations = []
-        for m in self.members:
-            at, ids = stimulus.subset.within(m.slice.start, m.slice.stop)
-            if m.slice.population != stimulus.population or not len(ids):
-                continue
-            each = stimulus.values.ndim == 2
-            values = np.ascontiguousarray(stimulus.values[:, at : at + len(ids)] if each else stimulus.values, np.float64)
-            assert self.current is not None
-            args = (len(ids), stimulus.steps, len(stimulus.steps), values, self.current, int(each), m.where(ids))
-            operations.append(Operation(drive.ADD_CURRENT[self.real.name], *args))
-        return operations
+    def _current_operation(self, stimulus: Stimulus, m: Member, at: int, ids: I8, current: npt.NDArray[Any]) -> Operation:
+        if isinstance(stimulus, WaveStimulus):
+            return wave_operation(stimulus, m, ids, current)
+        if isinstance(stimulus, NoiseStimulus):
+            return noise_operation(stimulus, m, at, ids, current)
+        assert isinstance(stimulus, CurrentStimulus)
+        each = stimulus.values.ndim == 2
+        values = np.ascontiguousarray(stimulus.values[:, at : at + len(ids)] if each else stimulus.values, np.float64)
+        args = (len(ids), stimulus.steps, len(stimulus.steps), values, current, int(each), m.where(ids))
+        return Operation(drive.ADD_CURRENT[self.real.name], *args)
 
     def updates(self, clock: I8, now: int) -> list[Operation]:
         """One operation per run of neighbours that share a kernel and its scalars; then spikes that were given."""
@@ -154,8 +167,11 @@ class Neurons(Members):
 
     @_emissions.register
     def _(self, dynamics: PoissonSource, m: Member, clock: I8) -> list[Operation]:
-        mean = m.parameters["rate"] * (self.spec.dt / 1000.0)
-        draw, counts = counts_operation(mean, m.ids, m.spec.key, clock)
+        if dynamics.profile is not None:
+            means = means_of(dynamics.profile, slice(m.slice.start, m.slice.stop), self.spec.dt)
+            draw, counts = varying_counts(means, m.ids, m.spec.key, clock)
+        else:
+            draw, counts = counts_operation(m.parameters["rate"] * (self.spec.dt / 1000.0), m.ids, m.spec.key, clock)
         return [*draw, Operation(drive.EMIT_COUNTS, m.high - m.low, counts, self.flags[m.low : m.high])]
 
     def _given(self, m: Member, now: int) -> list[Operation]:

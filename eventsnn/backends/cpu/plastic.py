@@ -36,9 +36,11 @@ class Plastic:
         dt: float,
         exponent: int,
         span: tuple[int, int],
+        third: tuple[int, int],
         read: Sequence[npt.NDArray[Any]],
     ) -> None:
-        """`exponent`: of the receptor; `span`: positions of the targets in the block, [low, high); `read`: states of the block."""
+        """`exponent`: of the receptor; `span`: positions of the targets in the block, [low, high); `third`: ids of the neurons that
+        modulate, [low, high); `read`: states of the block."""
         assert projection.plasticity is not None
         self.projection, self.rule, self.receptor = projection, projection.plasticity, table.kind.receptor
         self.first, self.segments, self.horizon, self.synapses = table.first, table.segments, table.horizon, table.synapses
@@ -60,6 +62,9 @@ class Plastic:
         most = max(abs(p.low), abs(p.high))
         self.numbers = np.array([2.0**-exponent, 1.0, dt, p.low, p.high, most, *constants])
         self.scratch = np.zeros((scratch_rows(p), CHUNK))
+        self.third, self.late = third, projection.modulator[1] if projection.modulator is not None else 0
+        self.due = np.zeros((1 << self.late.bit_length(), 3), np.int64)
+        """Spikes of the modulator, by the step in which they are there."""
         self.read = read
         self.slots = np.array([x.ctypes.data for x in read], np.int64)
         depth = 1 << (2 * table.horizon + 1).bit_length() if p.past else 1
@@ -79,7 +84,8 @@ class Plastic:
 
     def push(self, row_of: npt.NDArray[np.int32]) -> Operation:
         head = (len(row_of), len(self.first) - 1, len(self.segments) - 1, self.size - 1)
-        return Operation(self.code.push, *head, row_of, self.first, self.segments, self.calendar)
+        third = (self.third[0], self.late, self.due, len(self.due) - 1, self.third[1])
+        return Operation(self.code.push, *head, row_of, self.first, self.segments, self.calendar, *third)
 
     def deliver(self, total: npt.NDArray[np.int64], flags: npt.NDArray[np.uint8]) -> Operation:
         return Operation(self.code.deliver, *self._row(total, flags))
@@ -93,7 +99,7 @@ class Plastic:
         table = (len(self.segments) - 1, self.segments, self.synapses, self.targets, self.weights)
         head = (self.calendar, self.size - 1, *table, total)
         memory = (self.numbers, self.seen, self.last, self.pre, self.states, self.variables)
-        past = (self.slots, self.past, len(self.past) - 1)
+        past = (self.slots, self.past, len(self.past) - 1, self.due, len(self.due) - 1)
         return (*head, *memory, self.histories, self.low, self.n, flags, self.tables, self.counter, self.scratch, *past)
 
     def make_up(self, now: int) -> None:
@@ -116,13 +122,14 @@ class Plastic:
     # ---- what a checkpoint keeps, by names that any layout has
 
     def close(self) -> None:
-        release(self.calendar)
-        release(self.histories)
+        for lists in (self.calendar, self.histories, self.due):
+            release(lists)
 
     def taken(self, now: int, row: int) -> dict[str, npt.NDArray[Any]]:
         """What the sources remember and what is on its way after step `now`; the source of row `row` is number 0.
 
-        `segment`: source << 32 | delay of each; `last`, `pre`, `states` of it. `flying`: source, step and how many times.
+        `segment`: source << 32 | delay of each; `last`, `pre`, `states` of it. `flying`: source, step and how many times; `third`:
+        the same of the modulator, by id in the network.
         """
         self.make_up(now)
         keys = self._keys(row)
@@ -134,7 +141,11 @@ class Plastic:
                 spike = int(keys[e]) >> 32, due - int(delays[e])
                 found[spike] = max(found.get(spike, 0), int(times))
         flying = np.array([(source, step, times) for (source, step), times in sorted(found.items())], np.int64).reshape(-1, 3)
-        return {"segment": keys, "last": self.last, "pre": self.pre, "states": self.states, "flying": flying}
+        late = [np.stack([x.astype(np.int64) & 0xFFFFFFFF, x.astype(np.int64) >> 32], axis=1) for x in map(contents, self.due)]
+        third = np.concatenate([np.empty((0, 2), np.int64), *late])
+        found_third = np.unique(third, axis=0, return_counts=True)
+        thirds = np.column_stack([found_third[0].reshape(-1, 2), found_third[1]])
+        return {"third": thirds, "segment": keys, "last": self.last, "pre": self.pre, "states": self.states, "flying": flying}
 
     def put(self, now: int, row: int, piece: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up what `taken` gave; several pieces one after the other give the whole."""
@@ -142,6 +153,10 @@ class Plastic:
         mine, theirs = np.intersect1d(keys, piece["segment"], return_indices=True)[1:]
         self.last[mine], self.pre[mine], self.states[mine] = (piece[name][theirs] for name in ("last", "pre", "states"))
         self.seen[:] = np.maximum(now - (keys & 0xFFFFFFFF), -1)
+        for neuron, step, times in piece["third"].tolist():
+            slot = self.due[(step + self.late) % len(self.due)]
+            spike = step << 32 | neuron
+            append(slot, np.full(max(0, times - int((contents(slot) == spike).sum())), spike, np.uint64))
         for source, step, times in piece["flying"].tolist():
             for e in range(self.first[row + source], self.first[row + source + 1]):
                 due = step + int(keys[e] & 0xFFFFFFFF)

@@ -35,7 +35,8 @@ class Threads:
         self.blocks = [Block(spec, pieces, self._clock) for pieces in _cut(slices, n)]
         list(self._pool.map(Block.build, self.blocks))
         self._control = np.zeros(engine.SIZE, np.int64)
-        within = min((p.min_delay for p in spec.projections), default=LONGEST)
+        delays = [delay for p in spec.projections for delay in (p.min_delay, *(p.modulator or ())[1:])]
+        within = min(delays, default=LONGEST)
         self._control[engine.THREADS], self._control[engine.EPOCH] = self.number, max(1, min(within, LONGEST))
         self._producers = np.zeros((2, n + 2, 3), np.int64)
         self._producers[:, 0, COUNT] = n + 1

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.backends.cuda.currents import launch_of
 from eventsnn.backends.cuda.device import arrays, give_back, launch, to_host
 from eventsnn.backends.cuda.drives import inputs_of, sources_of
 from eventsnn.backends.cuda.kernels import SIZE, load
@@ -18,7 +19,7 @@ from eventsnn.backends.cuda.update import arguments, update_kernel
 from eventsnn.backends.incoming import Incoming
 from eventsnn.backends.members import Member, Members
 from eventsnn.backends.snapshot import Pending, rolled, unrolled
-from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, RecordingSpec, Relay, Slice
+from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, NoiseStimulus, RecordingSpec, Relay, Slice, WaveStimulus
 
 I8 = npt.NDArray[np.int64]
 LOG_ITEMS = 1 << 20
@@ -215,20 +216,19 @@ class Block:
     def _currents(self, out: Steps) -> None:
         xp = arrays()
         for s in self.spec.stimuli:
-            if not isinstance(s, CurrentStimulus):
+            if not isinstance(s, CurrentStimulus | WaveStimulus | NoiseStimulus):
                 continue
             for m in self.neurons.members:
                 at, ids = s.subset.within(m.slice.start, m.slice.stop)
-                if m.slice.population == s.population and len(ids):
-                    each = s.values.ndim == 2
-                    values = s.values[:, at : at + len(ids)].reshape(-1) if each else s.values
-                    args = (
-                        xp.asarray(s.steps),
-                        xp.asarray(values.astype(self.neurons.real)),
-                        int(each),
-                        xp.asarray(m.where(ids)),
-                    )
-                    out.add(load().current, len(ids), self.control, *args, self.neurons.current)
+                if m.slice.population != s.population or not len(ids):
+                    continue
+                if not isinstance(s, CurrentStimulus):
+                    out.add(*launch_of(s, m, at, ids, self.control, self.neurons.current))
+                    continue
+                each = s.values.ndim == 2
+                values = s.values[:, at : at + len(ids)].reshape(-1) if each else s.values
+                args = (xp.asarray(s.steps), xp.asarray(values.astype(self.neurons.real)), int(each), xp.asarray(m.where(ids)))
+                out.add(load().current, len(ids), self.control, *args, self.neurons.current)
 
     def _sources(self, out: Steps) -> None:
         drives, n = sources_of(self.neurons), self.neurons

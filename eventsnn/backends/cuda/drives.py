@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cuda.kernels import DRIVE_FIELDS
-from eventsnn.backends.members import Members
+from eventsnn.backends.cuda.kernels import DRIVE_FIELDS, MEANS_AT, STEPS_AT
+from eventsnn.backends.members import Means, Members, means_of
 from eventsnn.backends.thresholds import TABLE_MEAN, thresholds
 from eventsnn.codegen.hostmath import exp
 from eventsnn.draws import per_neuron
 from eventsnn.spec import Key, PoissonSource, PoissonStimulus
 
 I8, U4, F8 = np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0)
+I64 = npt.NDArray[np.int64]
 Arrays = tuple[npt.NDArray[Any], ...]
 
 
@@ -26,6 +27,9 @@ class Drives:
         self._thresholds: list[npt.NDArray[np.uint32]] = []
         self._entries: list[Arrays] = []
         self._used = 0
+        self._changing: list[int] = []
+        self._tails: list[Arrays] = []
+        self._tail = 0
 
     def add(
         self, mean: float | npt.NDArray[np.float64], ids: npt.NDArray[np.int64], places: npt.NDArray[np.int64], key: Key,
@@ -47,8 +51,23 @@ class Drives:
             self._used += size
             part, zeros, parts = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
         which = np.full(n, len(self._rows), np.int64)
-        self._rows.append((first, size, split, *key, weight, receptor, int(wide)))
+        self._rows.append((first, size, split, *key, weight, receptor, int(wide), 0, 0, 0, 0, 0, 0))
         self._entries.append((which, ids.astype(np.uint32), places, part, zeros, parts))
+
+    def vary(self, means: Means, ids: I64, places: I64, key: Key, weight: int = 0, receptor: int = 0, wide: bool = False) -> None:
+        """Events of means that change with time, for neurons `ids` at `places`; what they are lies behind the entries."""
+        n, columns = len(ids), means.part.shape[1]
+        each = int(columns > 1)
+        steps_at, means_at = self._tail, self._tail + len(means.steps)
+        changes = (len(means.steps), steps_at, means_at - each * self.number, columns, each, means.period)
+        self._changing.append(len(self._rows))
+        which = np.full(n, len(self._rows), np.int64)
+        self._rows.append((0, 0, 0, *key, weight, receptor, int(wide), *changes))
+        self._entries.append((which, ids.astype(np.uint32), places, np.zeros(n), np.zeros(n), np.zeros(n, np.int64)))
+        none = np.zeros(len(means.steps))
+        self._tails.append((none, none, means.steps))
+        self._tails.append((means.part.reshape(-1), means.zero.reshape(-1), means.parts.reshape(-1)))
+        self._tail = means_at + means.part.size
 
     @property
     def number(self) -> int:
@@ -61,7 +80,17 @@ class Drives:
         columns = zip(none, *self._entries, strict=True)
         table = np.concatenate([U4 if self._used else np.zeros(1, np.uint32), *self._thresholds])
         rows = np.array(self._rows or [(0,) * DRIVE_FIELDS], np.int64)
-        return (rows.reshape(-1), table, *(np.concatenate(x) for x in columns))
+        rows[np.ix_(self._changing, (STEPS_AT, MEANS_AT))] += self.number
+        drive_of, ids, places, *numbers = (np.concatenate(x) for x in columns)
+        tails = zip((F8, F8, I8), *self._tails, strict=True)
+        return (
+            rows.reshape(-1),
+            table,
+            drive_of,
+            ids,
+            places,
+            *(np.concatenate((a, *b)) for a, b in zip(numbers, tails, strict=True)),
+        )
 
 
 def inputs_of(neurons: Members) -> Drives:
@@ -74,6 +103,10 @@ def inputs_of(neurons: Members) -> Drives:
         for m in neurons.members:
             at, ids = s.subset.within(m.slice.start, m.slice.stop)
             if m.slice.population == s.population and len(ids):
+                if s.profile is not None:
+                    means = means_of(s.profile, slice(at, at + len(ids)), spec.dt)
+                    out.vary(means, ids, m.where(ids), s.key, s.weight, s.receptor, receptor.wide)
+                    continue
                 rate = per_neuron(s.rate, s.key, "rate", ids, np.arange(at, at + len(ids)))
                 out.add(rate * (spec.dt / 1000.0), ids, m.where(ids), s.key, s.weight, s.receptor, receptor.wide)
     return out
@@ -84,5 +117,9 @@ def sources_of(neurons: Members) -> Drives:
     out = Drives()
     for m in neurons.members:
         if isinstance(m.spec.dynamics, PoissonSource):
+            if m.spec.dynamics.profile is not None:
+                means = means_of(m.spec.dynamics.profile, slice(m.slice.start, m.slice.stop), neurons.spec.dt)
+                out.vary(means, m.ids, m.where(m.ids), m.spec.key)
+                continue
             out.add(m.parameters["rate"] * (neurons.spec.dt / 1000.0), m.ids, m.where(m.ids), m.spec.key)
     return out

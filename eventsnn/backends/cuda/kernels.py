@@ -23,9 +23,26 @@ from eventsnn.backends.shared import DRAWS, bind
 STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, SIZE = range(9)
 """Fields of the control array: steps done, the last to do, first and next item of the log in this step, room in the log, most
 items of one step, whether steps are still to be done and there is room, blocks that have finished."""
-FIRST_THRESHOLD, THRESHOLDS, PARTS, KEY0, KEY1, WEIGHT, RECEPTOR, WIDE, DRIVE_FIELDS = range(9)
+(
+    FIRST_THRESHOLD,
+    THRESHOLDS,
+    PARTS,
+    KEY0,
+    KEY1,
+    WEIGHT,
+    RECEPTOR,
+    WIDE,
+    ROWS,
+    STEPS_AT,
+    MEANS_AT,
+    STRIDE,
+    EACH,
+    PERIOD,
+    DRIVE_FIELDS,
+) = range(15)
 """Fields of a Poisson drive: its thresholds (0: sequential search) and their place, parts of the mean, the key, and where its
-events go: weight, receptor and its width."""
+events go: weight, receptor and its width. Where the mean changes with time: the number of its rows, the place of their steps
+(among the parts), that of their means, the distance from row to row, 1 where each entry has its own, and the period."""
 RECEPTOR_OF, WIDE_OF, BITS_OF, VALUE_OF, KIND_FIELDS = range(5)
 """Fields of a kind of synapse: receptor, whether its accumulator has 64 bits, bits of a weight, the weight or left shift."""
 PIECE = 128
@@ -114,12 +131,33 @@ def deliver_items(
             )  # fmt: skip
 
 
+def row_of_time(ascending, first, rows, step):
+    """The last row that begins before a step; -1 if there is none."""
+    low = np.int64(0)
+    high = np.int64(rows)
+    while low < high:
+        middle = (low + high) >> 1
+        if ascending[first + middle] < step:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
+
+
 def events_of(e, step, drives, thresholds, drive_of, ids, means, zeros, parts):
     """Poisson events of entry e in a step. The word is (step & 3) of counter (neuron, step >> 2, part), as on the CPU."""
     d = drive_of[e] * DRIVE_FIELDS
     first = drives[d + FIRST_THRESHOLD]
     size = drives[d + THRESHOLDS]
-    many = drives[d + PARTS] if size > 0 else parts[e]
+    at = np.int64(e)
+    if drives[d + ROWS] > 0:
+        period = drives[d + PERIOD]
+        when = (step - 1) % period + 1 if period > 0 else step
+        row = row_of_time(parts, drives[d + STEPS_AT], drives[d + ROWS], when)
+        if row < 0:
+            return np.int64(0)
+        at = drives[d + MEANS_AT] + row * drives[d + STRIDE] + e * drives[d + EACH]
+    many = drives[d + PARTS] if size > 0 else parts[at]
     k0 = np.uint32(drives[d + KEY0])
     k1 = np.uint32(drives[d + KEY1])
     which = step & 3
@@ -130,7 +168,7 @@ def events_of(e, step, drives, thresholds, drive_of, ids, means, zeros, parts):
         if size > 0:
             events += threshold_count(word, thresholds, first, size)
         else:
-            events += search_count(word, means[e], zeros[e])
+            events += search_count(word, means[at], zeros[at])
     return events
 
 
@@ -329,7 +367,18 @@ def draw(
 CALLEES = b"".join(
     Path(str(m.__file__)).read_bytes() for m in (sys.modules[__name__], shared, sys.modules[device.__module__], spec)
 )
-PARTS_OF_KERNELS = (emit, number_below, add_input, deliver_row, deliver_items, events_of, drive_inputs, goes_on, end_step)
+PARTS_OF_KERNELS = (
+    emit,
+    number_below,
+    add_input,
+    deliver_row,
+    deliver_items,
+    row_of_time,
+    events_of,
+    drive_inputs,
+    goes_on,
+    end_step,
+)
 KERNELS = (prepare, deliver, deliver_given, emit_poisson, relay, given, current, sample, draw)
 
 

@@ -1,0 +1,213 @@
+"""Sources and stimuli that change with time or scatter: their statistics, within 3 standard errors, and who may cut them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from one_cell import run_cells
+
+import eventsnn as snn
+from eventsnn import spec
+from eventsnn.canonical import canonical
+from eventsnn.errors import EventsnnError, KindError, ParameterError, ShapeError
+from eventsnn.lower import lower
+from eventsnn.model import StimulusTarget
+from eventsnn.models import (
+    AcCurrent,
+    GammaSource,
+    IafPscDelta,
+    NoiseCurrent,
+    Poisson,
+    PoissonInput,
+    Rates,
+    Sinusoid,
+    StepCurrent,
+    rate_function,
+)
+from eventsnn.restored import restore
+
+N = 500
+
+
+def within(count: float, mean: float) -> bool:
+    """Whether a Poisson count lies within 3 standard deviations."""
+    return abs(count - mean) < 3.0 * math.sqrt(mean)
+
+
+def ticks(trains: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(trains)
+
+
+@pytest.mark.parametrize("source", ["constant", "array", "table", "columns", "function", "sinusoid"])
+def test_counts_of_poisson_sources_in_time(source: str) -> None:
+    """1000 ms in bins of 125 ms: each count is Poisson with the integral of the rate."""
+    t = np.arange(0.5, 1000.0)
+    columns = np.tile([[10.0], [40.0], [0.0], [80.0]], (1, N)) * (np.arange(N) % 2)
+    rates: dict[str, tuple[Any, Any]] = {
+        "constant": (20.0, np.full(1000, 20.0)),
+        "array": (np.arange(N) % 2 * 40.0, np.full(1000, 20.0)),
+        "table": (Rates([0.0, 250.0, 750.0], [10.0, 60.0, 5.0]), np.select([t < 250.0, t < 750.0], [10.0, 60.0], 5.0)),
+        "columns": (Rates([125.0, 250.0, 500.0, 750.0], columns), np.select(
+            [t < 125.0, t < 250.0, t < 500.0, t < 750.0], [0.0, 5.0, 20.0, 0.0], 40.0)),
+        "function": (rate_function(lambda t: 0.04 * t, until=1000.0, every=1.0), 0.04 * t),
+        "sinusoid": (Sinusoid(30.0, 40.0, 4.0, 0.3), np.maximum(0.0, 30.0 + 40.0 * np.sin(8e-3 * np.pi * t + 0.3))),
+    }  # fmt: skip
+    given, expected = rates[source]
+    trains, _ = run_cells(Poisson(given), 1000.0, 0.25, N, seed=3)
+    counts = np.histogram(ticks(trains) * 0.25 - 0.125, bins=8, range=(0.0, 1000.0))[0]
+    means = expected.reshape(8, 125).sum(axis=1) * N / 1000.0
+    for count, mean in zip(counts, means, strict=True):
+        assert within(count, mean) if mean else count == 0
+    if source == "columns":
+        assert all(len(train) == 0 for train in trains[::2])
+    per_neuron = np.array([len(train) for train in trains])
+    if source in ("constant", "table", "sinusoid", "function"):
+        assert abs(per_neuron.var() / per_neuron.mean() - 1.0) < 3.0 * math.sqrt(2.0 / N)
+
+
+def test_many_events_in_a_step_are_drawn_in_parts() -> None:
+    """50 per step: mean and variance of the pulses into each neuron."""
+    net = snn.Network(seed=5, dt=0.1)
+    cells = net.population("cells", 200, IafPscDelta(V_th=1e9))
+    net.stimulate(cells, PoissonInput(rate=Rates([0.0, 1.0], [500_000.0, 20.0]), weight=1.0))
+    net.stimulate(cells[10:], PoissonInput(rate=Rates([0.5], np.full((1, 190), 1000.0)), weight=0.001))
+    net.record(cells, "delta", every=0.1, dtype="float64")
+    with snn.Simulation(net, threads=1) as sim:
+        sim.run(3.0)
+        arrived = snn.open(sim)["cells/delta"]["delta"].values
+    first = np.rint(arrived[:10])
+    assert within(first.sum(), 50.0 * first.size)
+    assert abs(first.var() / first.mean() - 1.0) < 3.0 * math.sqrt(2.0 / first.size)
+    assert within(np.rint(arrived[10:]).sum(), 0.002 * 20 * 200)
+    small = np.rint((arrived - np.rint(arrived)) * 1000.0)
+    assert small[:, :10].max() == 0 and small[:5].max() == 0
+    assert within(small[5:].sum(), 0.1 * 25 * 190)
+
+
+def test_rates_change_between_runs() -> None:
+    net = snn.Network(seed=5, dt=0.1)
+    source = net.population("source", 400, Poisson(50.0))
+    net.record(source, "spikes")
+    with snn.Simulation(net, threads=1) as sim:
+        sim.run(100.0)
+        sim["source"].set("rate", 10.0)
+        sim.run(100.0)
+        sim["source"][:100].set("rate", 0.0)
+        sim.run(100.0)
+        events = snn.open(sim)["source/spikes"].to_dataset().load()
+    t, i = events["time"].values, events["neuron"].values
+    assert within((t <= 100.0).sum(), 2000.0) and within(((t > 100.0) & (t <= 200.0)).sum(), 400.0)
+    assert within((t > 200.0).sum(), 300.0) and i[t > 200.0].min() >= 100
+
+
+def test_gamma_intervals() -> None:
+    """Of shape 12: mean 1/rate, CV 1/sqrt(12); the standard error of a CV is CV sqrt(1/2 + CV^2)/sqrt(n), nearly."""
+    model = GammaSource(rate=np.repeat([20.0, 100.0], 100), gamma_shape=12.0)
+    trains, _ = run_cells(model, 5000.0, 0.1, 200, seed=7)
+    for rate, group in ((20.0, trains[:100]), (100.0, trains[100:])):
+        intervals = np.concatenate([np.diff(train) for train in group]) * 0.1
+        cv, n = 1.0 / math.sqrt(12.0), len(intervals)
+        assert abs(intervals.mean() * rate / 1000.0 - 1.0) < 3.0 * cv / math.sqrt(n) + 1e-3  # the last one of each is cut
+        assert abs(intervals.std() / intervals.mean() - cv) < 3.0 * cv * math.sqrt(0.5 + cv**2) / math.sqrt(n) + 1e-3
+        skew = np.mean((intervals - intervals.mean()) ** 3) / intervals.std() ** 3
+        assert skew == pytest.approx(2.0 * cv, abs=0.1)
+    one = run_cells(GammaSource(rate=50.0, gamma_shape=1.0), 2000.0, 0.1, 100, seed=2)[0]
+    gaps = np.concatenate([np.diff(train) for train in one])
+    assert gaps.std() / gaps.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def membrane(stimulus: Any, time: float = 200.0, n: int = 400, every: float = 0.1, **options: Any) -> np.ndarray:
+    """Potentials (mV, less rest) of neurons whose potential is the current, filtered: C = tau_m = 10."""
+    net = snn.Network(seed=6, dt=0.1)
+    cells = net.population("cells", n, IafPscDelta(C_m=10.0, tau_m=10.0, V_th=1e9))
+    for s in stimulus if isinstance(stimulus, list) else [stimulus]:
+        net.stimulate(cells, s)
+    net.record(cells, "V_m", every=every, dtype="float64")
+    with snn.Simulation(net, **{"threads": 1, **options}) as sim:
+        for _ in range(4):
+            sim.run(time / 4)
+        return np.asarray(snn.open(sim)["cells/V_m"]["V_m"].values) + 70.0
+
+
+def test_noise_has_the_variance_of_nest() -> None:
+    """NEST's test_noise_generator: std of V is sigma sqrt((1 - e)/(1 + e)) in mV of the resistance 1, e = exp(-hold/tau)."""
+    for hold in (0.1, 1.0, 5.0):
+        V = membrane(NoiseCurrent(mean=3.0, std=2.0, dt=hold), 400.0, every=hold)[int(100 / hold) :]
+        e = math.exp(-hold / 10.0)
+        independent = V.size * (1.0 - e) / (1.0 + e)
+        std = 2.0 * math.sqrt((1.0 - e) / (1.0 + e))
+        assert abs(V.mean() - 3.0) < 3.0 * std / math.sqrt(independent)
+        assert abs(V.std() / std - 1.0) < 3.0 / math.sqrt(independent) + 2e-4
+        assert abs(np.corrcoef(V[:, 0], V[:, 1])[0, 1]) < 0.5
+        first, second = (V[k:] - math.exp(-hold / 10.0) * V[:-k] for k in (1, 1))
+        assert np.allclose(first, second)
+
+
+def test_noise_does_not_depend_on_parts_and_its_streams_are_independent() -> None:
+    noise = NoiseCurrent(mean=snn.Uniform(0.0, 1.0), std=2.0, dt=0.3, start=5.0, stop=30.1)
+    whole = membrane(noise, 40.0, 50)
+    np.testing.assert_array_equal(whole, membrane(noise, 40.0, 50, parts=3))
+    assert np.all(whole[:50] == 0.0) and np.all(whole[50] != 0.0)
+    np.testing.assert_allclose(whole[310:], whole[309:-1] * math.exp(-0.01), rtol=1e-9)
+    two = membrane([NoiseCurrent(0.0, 2.0), NoiseCurrent(0.0, 2.0)], 100.0)
+    one = membrane([NoiseCurrent(0.0, 2.0)], 100.0)
+    assert two[500:].var() / one[500:].var() == pytest.approx(2.0, rel=0.1)
+
+
+def test_an_alternating_current_is_its_sine() -> None:
+    stimulus = AcCurrent(amplitude=30.0, frequency=50.0, phase=0.5, offset=5.0, start=10.0, stop=60.0)
+    V = membrane(stimulus, 100.0, 2)[:, 0]
+    t = 0.1 * np.arange(1000)
+    given = np.where((t > 9.99) & (t < 59.99), 5.0 + 30.0 * np.sin(0.1 * np.pi * t + 0.5), 0.0)
+    np.testing.assert_allclose(V, membrane(StepCurrent(t, given), 100.0, 2)[:, 0], atol=1e-10)
+    assert np.ptp(V) > 5.0
+
+
+def test_stores_keep_sources_and_stimuli() -> None:
+    net = snn.Network(seed=1, dt=0.1)
+    cells = net.population("cells", 3, IafPscDelta())
+    net.population("source", 3, Poisson(Rates([0.0, 1.0], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])))
+    net.population("gamma", 3, GammaSource(rate=5.0))
+    net.stimulate(cells, NoiseCurrent(0.0, snn.Uniform(1.0, 2.0)))
+    net.stimulate(cells, AcCurrent(1.0, 50.0))
+    net.stimulate(cells, PoissonInput(Sinusoid(10.0, 5.0, 100.0), 0.1))
+    described = canonical(net)
+    made = restore(described, {}.__getitem__)
+    assert canonical(made) == described
+    ours, theirs = lower(net), lower(made)
+    assert [type(s) for s in ours.stimuli] == [spec.NoiseStimulus, spec.WaveStimulus, spec.PoissonStimulus]
+    for a, b in zip(ours.stimuli, theirs.stimuli, strict=True):
+        assert getattr(a, "key", 0) == getattr(b, "key", 0)
+    rates = [made.populations[1].dynamics.profile.values for made in (ours, theirs)]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(*rates)
+
+
+TARGET = StimulusTarget(0, spec.Subset(0, 3), 0.1, (1, 2))
+WRONG: dict[str, tuple[Callable[[], object], type[EventsnnError], str]] = {
+    "descend": (lambda: Rates([2.0, 1.0], [0.0, 0.0]).profile(3, 0.1, "x"), ParameterError, "times must be >= 0 ms and ascend"),
+    "grid": (lambda: Rates([0.05], [0.0]).profile(3, 0.1, "x"), ParameterError, "0.05 ms is not a multiple"),
+    "shape": (lambda: Rates([0.0], [[1.0, 2.0]]).profile(3, 0.1, "x"), ShapeError, r"one per time, or shape \(1, 3\)"),
+    "negative": (lambda: Rates([0.0], [-1.0]).profile(3, 0.1, "x"), ParameterError, "must be >= 0 Hz, not -1"),
+    "words": (lambda: Rates([0.0], ["a"]).profile(3, 0.1, "x"), KindError, "must be numbers"),
+    "no times": (lambda: Rates([], []).profile(3, 0.1, "x"), ShapeError, "at least one time"),
+    "too fast": (lambda: Poisson(0.0).multiplicity(3, 0.1, {"rate": Rates([0.0], [1e7])}), ParameterError, "at most 127"),
+    "input too fast": (lambda: PoissonInput(Rates([0.0], [1e12]), 1.0).lower(TARGET), ParameterError, "at most 10000"),
+    "every": (lambda: rate_function(abs, 10.0, 0.0), ParameterError, "until must be at least every > 0"),
+    "frequency": (lambda: Sinusoid(1.0, 1.0, 0.0).profile(3, 0.1, "x"), ParameterError, "> 0 Hz and at most 5000 Hz"),
+    "odd": (lambda: AcCurrent(1.0, 12.3456789).lower(TARGET), ParameterError, r"no number of periods of 12.3457 Hz.*give 12.3"),
+    "std": (lambda: NoiseCurrent(0.0, -1.0).lower(TARGET), ParameterError, "std must be >= 0 pA, not -1"),
+    "hold": (lambda: NoiseCurrent(0.0, 1.0, dt=0.25).lower(TARGET), ParameterError, "dt: 0.25 ms is not a multiple"),
+    "no hold": (lambda: NoiseCurrent(0.0, 1.0, dt=0.0).lower(TARGET), ParameterError, "at least a step of 0.1 ms"),
+    "window": (lambda: NoiseCurrent(0.0, 1.0, start=2.0, stop=1.0).lower(TARGET), ParameterError, "stop, not 2.0 and 1.0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_makes_no_sense_is_refused(name: str) -> None:
+    make, error, message = WRONG[name]
+    with pytest.raises(error, match=message):
+        make()
