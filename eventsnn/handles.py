@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn import edges
 from eventsnn.codegen.sampling import sample
 from eventsnn.errors import EventsnnError, KindError, ParameterError, ShapeError, unknown_name
 from eventsnn.fixed_point import check_weights
@@ -272,6 +273,45 @@ class ProjectionHandle:
             )
         self._put(made, whole["post"])
         self._simulation.changed(lambda: self._put(made, whole["post"]))
+
+    def normalise(self, target: float | npt.ArrayLike, norm: int = 1, axis: str = "in") -> None:
+        """Scales weights so that their L1 or L2 norm (norm=1 or 2) is `target` (unit of the receptor) over the synapses of each
+        target (axis="in") or source (axis="out"), one number for all or one for each; where all are 0 they stay so.
+        """
+        who = f"{self._who}.normalise"
+        if norm not in (1, 2) or axis not in ("in", "out"):
+            raise ParameterError(f"{who}: norm is 1 or 2 and axis 'in' or 'out', not {norm!r} and {axis!r}")
+        end = "post" if axis == "in" else "pre"
+        projection = self._spec.projections[self._index]
+        size = self._spec.populations[projection.post if axis == "in" else projection.pre].size
+        wanted = np.asarray(target, np.float64)
+        if wanted.ndim and wanted.shape != (size,):
+            raise ShapeError(f"{who}: {wanted.shape} targets for {size} neurons; give one, or one for each")
+        if not np.isfinite(wanted).all() or (wanted < 0.0).any():
+            raise ParameterError(f"{who}: norms must be finite and >= 0")
+
+        def scaled(synapses: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+            sums = np.bincount(synapses[end], np.abs(synapses["weight"]) ** norm, minlength=size) ** (1.0 / norm)
+            factors = np.divide(np.broadcast_to(wanted, size), sums, out=np.ones(size), where=sums > 0.0)
+            made: npt.NDArray[np.float64] = synapses["weight"] * factors[synapses[end]]
+            return made
+
+        self.set_weights(scaled)
+
+    def to_scipy(self, what: str = "weight") -> Any:
+        """A scipy.sparse.coo_array, shape (sources, targets), of the "weight" or the "delay" (ms) of every synapse."""
+        if what not in ("weight", "delay"):
+            raise unknown_name(f"{self._who}.to_scipy", "column", str(what), ("weight", "delay"))
+        return edges.to_scipy(self.weights(), self._shape, what)
+
+    def degrees(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(synapses of every source, synapses of every target)."""
+        return edges.degrees(self.weights(), self._shape)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        projection, populations = self._spec.projections[self._index], self._spec.populations
+        return populations[projection.pre].size, populations[projection.post].size
 
     def _put(self, weights: npt.NDArray[np.float64], posts: npt.NDArray[np.int64]) -> None:
         """Weights by target, then as drawn."""

@@ -52,6 +52,8 @@ from eventsnn.models.synapses.clopath import Clopath
 from eventsnn.models.synapses.static import Static
 from eventsnn.models.synapses.stdp import Stdp
 from eventsnn.models.synapses.stdp_nearest import StdpNnPreCentered, StdpNnRestr, StdpNnSymm
+from eventsnn.models.synapses.stdp_oja import StdpOja
+from eventsnn.models.synapses.stdp_sfa import StdpSfa
 from eventsnn.models.synapses.stdp_pl import StdpPl
 from eventsnn.models.synapses.stdp_reward import StdpReward
 from eventsnn.models.synapses.stdp_triplet import StdpTriplet
@@ -59,12 +61,10 @@ from eventsnn.models.synapses.tsodyks import Tsodyks, Tsodyks2
 from eventsnn.models.synapses.vogels_sprekeler import VogelsSprekeler
 
 __all__ = [
-    "AMPA",
-    "GABA",
-    "NMDA",
     "AEifCondAlpha",
     "AEifCondExp",
     "AEifPscExp",
+    "AMPA",
     "AcCurrent",
     "Alif",
     "AllToAll",
@@ -79,6 +79,7 @@ __all__ = [
     "FixedIndegree",
     "FixedOutdegree",
     "FixedTotalNumber",
+    "GABA",
     "GammaSource",
     "GlifPsc",
     "HhCondExpTraub",
@@ -94,6 +95,7 @@ __all__ = [
     "Izhikevich2007",
     "LifDelta",
     "Mat2PscExp",
+    "NMDA",
     "Nearest",
     "NoiseCurrent",
     "OneToOne",
@@ -111,8 +113,10 @@ __all__ = [
     "StdpNnPreCentered",
     "StdpNnRestr",
     "StdpNnSymm",
+    "StdpOja",
     "StdpPl",
     "StdpReward",
+    "StdpSfa",
     "StdpTriplet",
     "StepCurrent",
     "SymmetricBernoulli",

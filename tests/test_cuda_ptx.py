@@ -39,7 +39,7 @@ def exponential(precision: str) -> snn.Network:
 
 def library(precision: str) -> snn.Network:
     """Neurons that draw, that call exprel, and that go on in many stages."""
-    return everyone(precision, ("AEifCondExp", "EscapeLif", "HhCondExpTraub", "PhaseIf"))
+    return everyone(precision, ("EscapeLif", "HhCondExpTraub"))
 
 
 class Launches:

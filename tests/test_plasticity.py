@@ -31,8 +31,10 @@ from eventsnn.models import (
     StdpNnPreCentered,
     StdpNnRestr,
     StdpNnSymm,
+    StdpOja,
     StdpPl,
     StdpReward,
+    StdpSfa,
     StdpTriplet,
     Tsodyks,
     Tsodyks2,
@@ -248,6 +250,40 @@ def test_a_reward_that_comes_later() -> None:
     assert found == pytest.approx(50.0 + 0.5 * eligible * sum(rewards), abs=1e-12)
 
 
+def test_a_window_without_area() -> None:
+    """One pair at each distance: the window, and its integral over all distances, which is 0."""
+    gaps = np.concatenate([-np.arange(0.5, 800.0, 1.0)[::-1], np.arange(0.5, 800.0, 1.0)])
+    net = snn.Network(seed=1, dt=0.1)
+    n = len(gaps)
+    source = net.population("source", 2 * n, SpikeTrain(times=np.r_[np.full(n, 900.0), np.full(n, 9000.0)], ids=np.arange(2 * n)))
+    target = net.population("target", n, IafPscExp(C_m=1e12))
+    rule = StdpSfa(weight=0.5, delay=0.1, A=1e-3, tau_fast=10.0, tau_slow=40.0)
+    net.connect(source[:n] >> target, OneToOne(), rule, name="synapse")
+    with snn.Simulation(net) as sim:
+        # a spike of the target is at the synapse a delay later
+        sim["target"].inject(np.round(900.0 + gaps - 0.1, 1), np.arange(n))
+        sim.run(8000.0)
+        found = sim["synapse"].weights()["weight"] - 0.5
+    expected = 1e-3 * (np.exp(-np.abs(gaps) / 10.0) - 0.25 * np.exp(-np.abs(gaps) / 40.0))
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-14)
+    assert abs(found.sum()) < 2e-3 * np.abs(found).sum()
+
+
+def test_the_decay_of_oja() -> None:
+    """Without pairs, dw/dt = -oja y^2 w, integrated step by step with a high-order rule over the target's trace."""
+    rule = StdpOja(weight=0.8, delay=1.0, oja=0.02, A_plus=0.0, A_minus=0.0, tau_minus=15.0)
+    spikes = np.array([20.0, 24.0, 60.0, 61.3, 90.0])
+    found = weights(rule, [5.0, 100.0], spikes)[-1]
+    exponent = 0.0
+    for k, (a, b) in enumerate(zip(spikes[:-1], spikes[1:], strict=True)):
+        grown = np.exp(-(a - spikes[: k + 1]) / 15.0).sum()
+        nodes, areas = np.polynomial.legendre.leggauss(40)
+        s = (nodes + 1.0) * (b - a) / 2.0
+        exponent += ((grown * np.exp(-s / 15.0)) ** 2 * areas).sum() * (b - a) / 2.0
+    assert found == pytest.approx(0.8 * math.exp(-0.02 * exponent), rel=1e-12)
+    assert found < 0.7
+
+
 class Mine(snn.SynapseModel):
     """Stdp as a user would write it, its trace of the source a Variable of every synapse."""
 
@@ -391,6 +427,24 @@ def test_weights_that_are_set() -> None:
             sim["synapse"].set_weights(101.0)
     arrived = snn.open(sim)["target/ex"]["ex"].values[:, 0]
     np.testing.assert_allclose(arrived[arrived != 0.0], [12.5, 12.5], atol=1e-9)
+
+
+@pytest.mark.parametrize(("norm", "axis"), list(product([1, 2], ["in", "out"])))
+@pytest.mark.parametrize("parts", [1, 2])
+def test_norms(norm: int, axis: str, parts: int) -> None:
+    with snn.Simulation(network(), parts=parts, threads=1) as sim:
+        sim.run(20.0)
+        sim["ee"].normalise(900.0 if norm == 1 else 170.0, norm=norm, axis=axis)
+        matrix = sim["ee"].to_scipy().tocsr(copy=True)
+        out, into = sim["ee"].degrees()
+        synapses = sim["ee"].weights()
+    ends, degree = (synapses["post"], into) if axis == "in" else (synapses["pre"], out)
+    found = np.zeros(300)
+    np.add.at(found, ends, np.abs(synapses["weight"]) ** norm)
+    np.testing.assert_allclose(found[degree > 0] ** (1 / norm), 900.0 if norm == 1 else 170.0, rtol=1e-6)
+    assert matrix.sum() == pytest.approx(synapses["weight"].sum())
+    np.testing.assert_array_equal(into, np.full(300, 40))
+    assert out.sum() == into.sum() == len(synapses["pre"])
 
 
 def test_histories_are_let_go_of() -> None:
