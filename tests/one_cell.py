@@ -36,7 +36,9 @@ def run_cells(
     if current is not None:
         net.stimulate(cells, StepCurrent(*current))
     for k, (receptor, weight, times) in enumerate(inputs):
-        train = net.population(f"train{k}", 1, SpikeTrain(times=np.asarray(times) - dt, ids=np.zeros(len(times), int), round=True))
+        train = net.population(
+            f"train{k}", 1, SpikeTrain(times=np.asarray(times) - dt, ids=np.zeros(len(times), int), round=True)
+        )
         net.connect(train >> cells, AllToAll(), Static(weight=weight, delay=dt), receptor=receptor)
     net.record(cells, "spikes")
     for name in states:

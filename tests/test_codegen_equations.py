@@ -62,7 +62,10 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "hold": ({"hold": ("v",)}, "hold = 'v' names nothing declared; did you mean 'V'"),
     "hold alone": ({"refractory": None}, "hold needs refractory"),
     "current": ({"current": "I"}, "current = 'I' names nothing declared"),
-    "method": ({"method": "heun"}, "method must be None, 'exponential_euler', 'rk4', 'staggered', 'euler' or 'sequential_euler', not 'heun'"),
+    "method": (
+        {"method": "heun"},
+        "method must be None, 'exponential_euler', 'rk4', 'staggered', 'euler' or 'sequential_euler', not 'heun'",
+    ),
     "current in a factor": ({"equations": "dV/dt = -V*I_e/tau\ndg/dt = -g"}, "must contain the current 'I_e' as a term"),
     "no states": ({"states": ()}, "declares no State"),
     "reserved": ({"params": ("tau", "V_th", "I_e", "t_ref", "exp")}, "'exp' cannot be the name"),

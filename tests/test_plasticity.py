@@ -284,6 +284,36 @@ def test_the_decay_of_oja() -> None:
     assert found < 0.7
 
 
+class Conductance(snn.NeuronModel):
+    """The target of Song, Miller and Abbott, with Brian2's numbers: g in units of the leak."""
+
+    tau_m = snn.Param(10.0, "ms")
+    tau_e = snn.Param(5.0, "ms")
+    E_L = snn.Param(-74.0, "mV")
+    E_ex = snn.Param(0.0, "mV")
+    V_th = snn.Param(-54.0, "mV")
+    V_reset = snn.Param(-60.0, "mV")
+    V_m = snn.State(-60.0, "mV")
+    g = snn.State(0.0)
+    equations = "dV_m/dt = (g*(E_ex - V_m) + E_L - V_m)/tau_m; dg/dt = -g/tau_e"
+    receptors = (snn.Receptor("ex", "", "g += w"),)
+    threshold = "V_m > V_th"
+    reset = "V_m = V_reset"
+
+
+def test_competition_makes_weights_bimodal() -> None:
+    """Song, Miller and Abbott 2000: additive pairs drive weights that start anywhere to either end, and hold the rate down."""
+    net = snn.Network(seed=1, dt=0.1)
+    source, target = net.population("source", 1000, Poisson(rate=15.0)), net.population("target", 1, Conductance())
+    rule = Stdp(weight=snn.Uniform(0.0, 0.01), delay=0.1, Wmax=0.01, lambda_=0.01, alpha=1.05, mu_plus=0.0, mu_minus=0.0)
+    net.connect(source >> target, FixedIndegree(1000, multapses=False), rule, name="synapse")
+    with snn.Simulation(net) as sim:
+        sim.run(100_000.0)
+        tenths = np.histogram(sim["synapse"].weights()["weight"], 10, (0.0, 0.01))[0]
+    assert tenths[0] > 150 and tenths[-1] > 150
+    assert tenths[3:7].mean() < 75
+
+
 class Mine(snn.SynapseModel):
     """Stdp as a user would write it, its trace of the source a Variable of every synapse."""
 
