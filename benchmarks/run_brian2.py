@@ -161,7 +161,7 @@ def hpc(p: dict[str, Any], seed: int) -> list[Any]:
         method="exact",
         namespace=names,
     )
-    group.v = rng.normal(*p["V_m"], len(group)) * b.mV
+    group.v = rng.normal(p["V_m"][0], p["V_m"][1], len(group)) * b.mV
     ends = (group[: p["sizes"][0]], group[p["sizes"][0] :])
     parts: list[Any] = [group]
     traces = """w : 1

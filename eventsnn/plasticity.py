@@ -105,6 +105,8 @@ class SynapseModel:
 
     weight: Any
     delay: Any
+    modulator: Any
+    modulator_delay: Any
 
     def __init__(self, *, weight: object = None, delay: object = None, **values: object) -> None:
         who, params = type(self).__name__, self.params()

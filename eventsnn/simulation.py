@@ -16,11 +16,11 @@ import numpy as np
 from eventsnn.arguments import one_number, whole_number
 from eventsnn.canonical import big_arrays, canonical
 from eventsnn.devices import find_gpu
-from eventsnn.errors import KindError, ParameterError, unknown_name
+from eventsnn.errors import KindError, ParameterError, StateError, unknown_name
 from eventsnn.handles import Dealt, PopulationHandle, ProjectionHandle, Sent
 from eventsnn.lower import lower, quantisation
 from eventsnn.network import Network
-from eventsnn.scheduler.engine import cores
+from eventsnn.scheduler.engine import Progress, cores
 from eventsnn.scheduler.errors import Exiting, Interrupted
 from eventsnn.scheduler.executor import Call, Moved, Parts
 from eventsnn.scheduler.keeping import Note, Pace, Start
@@ -43,6 +43,22 @@ Report = Callable[[float, int], None]
 BACKENDS = ("auto", "cpu", "cuda")
 LAST = 2**32 - 1
 """The last step: recorded spikes keep theirs in 32 bits."""
+
+
+class Callback:
+    """A function that is called during runs; see Simulation.every."""
+
+    def __init__(self, period: int, function: Callable[[Simulation], object], calls: list[Callback]) -> None:
+        self.period, self.function, self._calls = period, function, calls
+
+    def after(self, step: int) -> int:
+        """The next step at which it is called."""
+        return step // self.period * self.period + self.period
+
+    def cancel(self) -> None:
+        """No further calls."""
+        if self in self._calls:
+            self._calls.remove(self)
 
 
 class Simulation:
@@ -96,6 +112,8 @@ class Simulation:
         self.spec = lower(self.network, precision)
         self._step = 0 if start is None else start.step
         self._sent: Sent = {} if start is None else {int(p): (step, None) for p, step in start.note.get("sent", {}).items()}
+        self._calls: list[Callback] = []
+        self._calling = False
         self._state = "planned"
         self._seconds: dict[str, float] = {}
         self.goal = self.time
@@ -152,6 +170,8 @@ class Simulation:
         Ctrl-C ends the run early, at a step that all parts have reached and that is in the store.
         """
         self._require_running()
+        if self._calling:
+            raise StateError("a function that was given to sim.every cannot run the simulation; it goes on when it returns")
         until = self._step + self._steps(duration)
         if until == self._step:
             return
@@ -159,14 +179,46 @@ class Simulation:
             raise ParameterError(f"sim.run({duration!r}): time ends at step {LAST} ({LAST * self.spec.dt:g} ms)")
         self.goal = round(until * self.spec.dt, 10)
         with self._reporting(until) as report:
-            try:
-                done = self._parts.run(until, report, self._note)
-            except (Interrupted, Exiting) as stop:
-                self._ran(stop.step, stop.done)
-                raise
-            except BaseException:
-                self._state = "failed"
-                raise
+            while self._step < until:
+                self._go(min([until, *(call.after(self._step) for call in self._calls)]), report)
+                self._call()
+
+    def every(self, period: float, function: Callable[[Simulation], object]) -> Callback:
+        """Calls `function(sim)` whenever the time is a multiple of `period` ms (a multiple of dt, > 0), in this and in later runs.
+
+        It is called when all steps up to that time are done and in the store, in the order in which functions were given, and
+        before `run` returns where that ends then. It may read, set and inject like a script between two runs, which acts from the
+        next step on; an exception ends the run at that time. `every(...).cancel()` ends the calls. Steps between two calls run as
+        one piece.
+        """
+        self._require_running()
+        if not callable(function):
+            raise KindError(f"sim.every: {function!r} cannot be called; give a function of the simulation")
+        steps = self._steps(period)
+        if steps < 1:
+            raise ParameterError(f"sim.every: the period must be at least dt = {self.spec.dt:g} ms, not {period!r}")
+        call = Callback(steps, function, self._calls)
+        self._calls.append(call)
+        return call
+
+    def _call(self) -> None:
+        self._calling = True
+        try:
+            for call in [call for call in self._calls if self._step % call.period == 0]:
+                if call in self._calls:
+                    call.function(self)
+        finally:
+            self._calling = False
+
+    def _go(self, until: int, report: Progress | None) -> None:
+        try:
+            done = self._parts.run(until, report, self._note)
+        except (Interrupted, Exiting) as stop:
+            self._ran(stop.step, stop.done)
+            raise
+        except BaseException:
+            self._state = "failed"
+            raise
         self._ran(until, done)
 
     def _ran(self, step: int, done: Sequence[Mapping[str, float]]) -> None:

@@ -29,6 +29,7 @@ from eventsnn.models.neurons.multisynapse import iaf_psc_exp_multisynapse
 from eventsnn.models.neurons.parrot import Parrot
 from eventsnn.models.neurons.phase_if import PhaseIf
 from eventsnn.models.neurons.power_law_alif import PowerLawAlif, power_law_alif
+from eventsnn.models.neurons.with_noise import with_noise
 from eventsnn.models.rules.all_to_all import AllToAll
 from eventsnn.models.rules.bernoulli import Bernoulli
 from eventsnn.models.rules.explicit import Explicit
@@ -53,18 +54,20 @@ from eventsnn.models.synapses.static import Static
 from eventsnn.models.synapses.stdp import Stdp
 from eventsnn.models.synapses.stdp_nearest import StdpNnPreCentered, StdpNnRestr, StdpNnSymm
 from eventsnn.models.synapses.stdp_oja import StdpOja
-from eventsnn.models.synapses.stdp_sfa import StdpSfa
 from eventsnn.models.synapses.stdp_pl import StdpPl
 from eventsnn.models.synapses.stdp_reward import StdpReward
+from eventsnn.models.synapses.stdp_sfa import StdpSfa
 from eventsnn.models.synapses.stdp_triplet import StdpTriplet
 from eventsnn.models.synapses.tsodyks import Tsodyks, Tsodyks2
 from eventsnn.models.synapses.vogels_sprekeler import VogelsSprekeler
 
 __all__ = [
+    "AMPA",
+    "GABA",
+    "NMDA",
     "AEifCondAlpha",
     "AEifCondExp",
     "AEifPscExp",
-    "AMPA",
     "AcCurrent",
     "Alif",
     "AllToAll",
@@ -79,7 +82,6 @@ __all__ = [
     "FixedIndegree",
     "FixedOutdegree",
     "FixedTotalNumber",
-    "GABA",
     "GammaSource",
     "GlifPsc",
     "HhCondExpTraub",
@@ -95,7 +97,6 @@ __all__ = [
     "Izhikevich2007",
     "LifDelta",
     "Mat2PscExp",
-    "NMDA",
     "Nearest",
     "NoiseCurrent",
     "OneToOne",
@@ -127,4 +128,5 @@ __all__ = [
     "iaf_psc_exp_multisynapse",
     "power_law_alif",
     "rate_function",
+    "with_noise",
 ]

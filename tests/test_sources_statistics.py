@@ -13,7 +13,7 @@ from one_cell import run_cells
 import eventsnn as snn
 from eventsnn import spec
 from eventsnn.canonical import canonical
-from eventsnn.errors import EventsnnError, KindError, ParameterError, ShapeError
+from eventsnn.errors import EventsnnError, KindError, ModelError, ParameterError, ShapeError
 from eventsnn.lower import lower
 from eventsnn.model import StimulusTarget
 from eventsnn.models import (
@@ -27,6 +27,7 @@ from eventsnn.models import (
     Sinusoid,
     StepCurrent,
     rate_function,
+    with_noise,
 )
 from eventsnn.restored import restore
 
@@ -156,6 +157,22 @@ def test_noise_does_not_depend_on_parts_and_its_streams_are_independent() -> Non
     two = membrane([NoiseCurrent(0.0, 2.0), NoiseCurrent(0.0, 2.0)], 100.0)
     one = membrane([NoiseCurrent(0.0, 2.0)], 100.0)
     assert two[500:].var() / one[500:].var() == pytest.approx(2.0, rel=0.1)
+
+
+def test_a_noisy_model_has_an_ornstein_uhlenbeck_current() -> None:
+    """Mean, variance and correlation of the current, and the variance of the potential it drives: s^2 tau/(tau + tau_m)."""
+    noisy = with_noise(IafPscDelta)
+    model = noisy(C_m=10.0, tau_m=10.0, V_th=1e9, noise_mean=3.0, noise_std=2.0, noise_tau=20.0)
+    states = run_cells(model, 700.0, 0.1, 500, states=("I_noise", "V_m"), every=50.0, seed=4)[1]
+    current, V = states["I_noise"][3:], states["V_m"][3:] + 70.0
+    samples = current.size * (1.0 - math.exp(-2.5)) / (1.0 + math.exp(-2.5))
+    assert abs(current.mean() - 3.0) < 3.0 * 2.0 / math.sqrt(samples)
+    assert abs(current.var() / 4.0 - 1.0) < 3.0 * math.sqrt(2.0 / samples) + 0.005  # Euler and Maruyama: h/tau
+    assert abs(V.var() / (4.0 * 20.0 / 30.0) - 1.0) < 3.0 * math.sqrt(2.0 / samples) + 0.005
+    near = run_cells(model, 200.0, 0.1, 500, states=("I_noise",), every=10.0, seed=4)[1]["I_noise"][5:]
+    assert np.corrcoef(near[:-1].ravel(), near[1:].ravel())[0, 1] == pytest.approx(math.exp(-0.5), abs=0.03)
+    with pytest.raises(ModelError, match="takes no current"):
+        with_noise(GammaSource)
 
 
 def test_an_alternating_current_is_its_sine() -> None:
