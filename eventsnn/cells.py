@@ -87,8 +87,11 @@ def halves(period: F8) -> F8:
     return np.where(period > 0.0, period / 2.0, np.inf)
 
 
-def cells_of(points: F8, others: F8, period: F8, reach: float, members: int = MEMBERS) -> Cells:
-    """Cells for finding `points`, shape (n, 3), within reach of `others`; about so many in each, where they are small enough."""
+def cells_of(points: F8, others: F8, period: F8, reach: float | None, members: int = MEMBERS) -> Cells:
+    """Cells for finding `points`, shape (n, 3), within reach of `others`; about so many in each, where they are small enough.
+
+    Without a reach, as small as it takes to have so many in each.
+    """
     low = np.minimum(points.min(0), others.min(0))
     span = np.maximum(points.max(0), others.max(0)) - low
     length = np.where(period > 0.0, period, span)
@@ -96,12 +99,12 @@ def cells_of(points: F8, others: F8, period: F8, reach: float, members: int = ME
     longest = float(length.max())
     if longest == 0.0:
         return Cells(low, np.ones(3), np.ones(3, np.int64), period)
-    finest = max(reach / RINGS[int(active.sum())], longest / 2**20)
+    finest = max(0.0 if reach is None else reach / RINGS[int(active.sum())], longest / 2**20)
     cuts = 1
     for more in (m for k in range(20) for m in (2 << k, 3 << k)):
         side = longest / more
         cells = np.maximum(1.0, np.floor(length / side))
-        crowded = float(np.prod(cells)) * members <= len(points) or side > reach / 2
+        crowded = float(np.prod(cells)) * members <= len(points) or (reach is not None and side > reach / 2)
         if side < finest or float(np.prod(cells)) > len(points) + 64 or not crowded:
             break
         cuts = more

@@ -101,6 +101,14 @@ GIVEN: dict[str, Any] = {
     "values": [1.0, -2.0, 0.5],
     "ids": [2, 0, 1],
     "round": True,
+    "amplitude": 3.0,
+    "frequency": 50.0,
+    "phase": 0.5,
+    "offset": -1.5,
+    "std": 2.0,
+    "dt": 0.3,
+    "start": 0.2,
+    "stop": 7.0,
 }
 """What tests give an argument of that name."""
 
@@ -114,11 +122,12 @@ def arguments(kind: type) -> dict[str, Any]:
     return {name: GIVEN[name] for name in names if not issubclass(kind, NeuronModel)}
 
 
-PUBLIC = {name: getattr(models, name) for name in models.__all__}
+PUBLIC = {name: c for name in models.__all__ if isinstance(c := getattr(models, name), type) and name != "Channel"}
 MODELS = {name: kind for name, kind in PUBLIC.items() if issubclass(kind, Model)}
 RULES = {name: kind for name, kind in PUBLIC.items() if hasattr(kind, "per_target")}
 STIMULI = {name: kind for name, kind in PUBLIC.items() if hasattr(kind, "pulse")}
-SYNAPSES = {name: kind for name, kind in PUBLIC.items() if name not in {*MODELS, *RULES, *STIMULI}}
+RATES = {name: kind for name, kind in PUBLIC.items() if hasattr(kind, "profile")}
+SYNAPSES = {name: kind for name, kind in PUBLIC.items() if name not in {*MODELS, *RULES, *STIMULI, *RATES}}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -181,6 +190,17 @@ def test_every_stimulus_comes_back(name: str) -> None:
     for target in (cells, cells[1:3], cells[::2]):
         net.stimulate(target, kind(**arguments(kind)))
     assert [type(s.stimulus) for s in again(net).stimulations] == [kind] * 4
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_every_rate_that_changes_comes_back(name: str) -> None:
+    kind = RATES[name]
+    rate = kind(**{**arguments(kind), **({"values": [1.0, 0.0, 5.0]} if name == "Rates" else {})})
+    net = Network(seed=1, dt=0.1)
+    cells = net.population("cells", 4, IafPscExp())
+    net.population("source", 4, Poisson(rate))
+    net.stimulate(cells[1:], PoissonInput(rate, 2.0))
+    assert type(again(net)["source"].model.values["rate"]) is kind
 
 
 def distributions() -> Iterator[Any]:

@@ -136,7 +136,7 @@ def _sources_in(rule: object, space: Space, p: ProjectionSpec, targets: Targets)
 @_sources_in.register
 def _(rule: NearPairs, space: Space, p: ProjectionSpec, targets: Targets) -> Sources:
     own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
-    search = _Search(space.pre, space.post, rule.profile, space.period)
+    search = _Search(space.pre, _cells(space.pre, space.post, rule.profile, space), rule.profile, space.period)
     found, counts = search.pairs(targets.posts, space.post[targets.ranks], own, p)
     return _plain(found, counts)
 
@@ -144,7 +144,7 @@ def _(rule: NearPairs, space: Space, p: ProjectionSpec, targets: Targets) -> Sou
 @_sources_in.register
 def _(rule: NearSources, space: Space, p: ProjectionSpec, targets: Targets) -> Sources:
     own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
-    search = _Search(space.pre, space.post, rule.profile, space.period)
+    search = _Search(space.pre, _cells(space.pre, space.post, rule.profile, space), rule.profile, space.period)
     wanted = np.ones(len(space.pre), np.uint8)
     return _plain(*search.draws(targets.posts, space.post[targets.ranks], own, p, rule.count, rule.distinct, wanted))
 
@@ -157,7 +157,7 @@ def _(rule: NearTargets, space: Space, p: ProjectionSpec, targets: Targets) -> S
     own = np.full(len(pre), -1, np.int64) if rule.autapses else _own_positions(swapped, everyone)
     wanted = np.zeros(len(space.post), np.uint8)
     wanted[targets.ranks] = 1
-    search = _Search(space.post, space.pre, rule.profile, space.period)
+    search = _Search(space.post, _cells(space.post, space.pre, rule.profile, space), rule.profile, space.period)
     found, counts = search.draws(pre, space.pre, own, p, rule.count, rule.distinct, wanted)
     sources = _listed(np.repeat(np.arange(len(pre), dtype=np.int64), counts), found, targets)
     return replace(sources, order=NONE)
@@ -166,9 +166,9 @@ def _(rule: NearTargets, space: Space, p: ProjectionSpec, targets: Targets) -> S
 @_sources_in.register
 def _(rule: NearestSources, space: Space, p: ProjectionSpec, targets: Targets) -> Sources:
     own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
-    most = float(np.sqrt(((space.pre.max(0) - space.pre.min(0)) ** 2).sum()))
-    flat = Profile(np.ones(2), most, *(np.zeros(3),) * 3, 0.0, 0.0)
-    found = _Search(space.pre, space.post, flat, space.period).nearest(space.post[targets.ranks], own, rule.count)
+    flat = Profile(np.ones(2), 0.0, *(np.zeros(3),) * 3, 0.0, 0.0)
+    cells = cells_of(space.pre, space.post, space.period, None, max(2, rule.count // 8))
+    found = _Search(space.pre, cells, flat, space.period).nearest(space.post[targets.ranks], own, rule.count)
     return _plain(found.reshape(-1), np.full(len(targets.posts), rule.count, np.int64))
 
 
@@ -186,12 +186,15 @@ def _plain(listed: I8, degrees: I8) -> Sources:
     return Sources(connect.LISTED, degrees, np.full(len(degrees), -1, np.int64), listed, NONE)
 
 
+def _cells(points: F8, others: F8, profile: Profile, space: Space) -> Cells:
+    return cells_of(points, others, space.period, profile.reach)
+
+
 class _Search:
     """Points by cell, and what a profile makes of the cells around one."""
 
-    def __init__(self, points: F8, others: F8, profile: Profile, period: F8) -> None:
-        self.profile, self.period = profile, period
-        self.cells: Cells = cells_of(points, others, period, profile.reach)
+    def __init__(self, points: F8, cells: Cells, profile: Profile, period: F8) -> None:
+        self.profile, self.period, self.cells = profile, period, cells
         place = self.cells.index(points)
         self.order = np.argsort(place, kind="stable")
         self.points = folded(points[self.order], period)
