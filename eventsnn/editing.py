@@ -15,6 +15,7 @@ from eventsnn.algebra import Distribution
 from eventsnn.carried import distances
 from eventsnn.errors import KindError, ParameterError, ShapeError
 from eventsnn.model import Rule, Synapse
+from eventsnn.plasticity import SynapseModel
 from eventsnn.projection import Projection
 
 WORDS = ("pre", "post", "pos_pre", "pos_post", "distance", "weight", "delay")
@@ -110,6 +111,8 @@ def _array(given: object) -> Any:
 def _with(given: Any, who: str, **values: object) -> Any:
     if not values:
         return given
+    if isinstance(given, SynapseModel):
+        return type(given)(**{**vars(given), **values})
     if not is_dataclass(given) or isinstance(given, type):
         raise KindError(f"{who}: {given!r} cannot be made again with another {', '.join(values)}; connect it anew")
     return replace(given, **values)

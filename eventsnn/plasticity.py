@@ -58,7 +58,7 @@ class PostValue:
 
 @dataclass(frozen=True)
 class PostPast:
-    """A state of the target as it was a delay before the spike of the source, which is when it is at the synapse; for `on_pre`."""
+    """A state of the target as it was a delay before the spike of the source: as it is at the synapse, for `on_pre`."""
 
     state: str
     doc: str = ""

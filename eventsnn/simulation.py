@@ -184,7 +184,7 @@ class Simulation:
                 self._call()
 
     def every(self, period: float, function: Callable[[Simulation], object]) -> Callback:
-        """Calls `function(sim)` whenever the time is a multiple of `period` ms (a multiple of dt, > 0), in this and in later runs.
+        """Calls `function(sim)` whenever the time is a multiple of `period` ms (a multiple of dt, > 0), in all runs from now on.
 
         It is called when all steps up to that time are done and in the store, in the order in which functions were given, and
         before `run` returns where that ends then. It may read, set and inject like a script between two runs, which acts from the

@@ -5,6 +5,8 @@ if __name__ != "eventsnn.models":
 
 from eventsnn.models.neurons.aeif_cond_alpha import AEifCondAlpha
 from eventsnn.models.neurons.aeif_cond_exp import AEifCondExp
+from eventsnn.models.neurons.aeif_psc_alpha import AEifPscAlpha
+from eventsnn.models.neurons.aeif_psc_delta import AEifPscDelta
 from eventsnn.models.neurons.aeif_psc_exp import AEifPscExp
 from eventsnn.models.neurons.alif import Alif
 from eventsnn.models.neurons.channels import AMPA, GABA, NMDA, Channel, conductance_lif
@@ -67,6 +69,8 @@ __all__ = [
     "NMDA",
     "AEifCondAlpha",
     "AEifCondExp",
+    "AEifPscAlpha",
+    "AEifPscDelta",
     "AEifPscExp",
     "AcCurrent",
     "Alif",

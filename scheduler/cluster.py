@@ -253,8 +253,8 @@ class DaskParts:
             raise
 
     def _there(self) -> dict[int, Any]:
-        """The parts that may answer; Dask would print tracebacks for others, of actors not made yet, or lost."""
-        return {rank: part for rank, part in self._parts.items() if self._futures[rank].status == "finished"}
+        """All parts; after a failure, those that exist: Dask prints tracebacks of calls to actors not made yet, or lost."""
+        return {rank: part for rank, part in self._parts.items() if not self._failed or self._futures[rank].status == "finished"}
 
     def _finish(self, calls: dict[int, Any]) -> None:
         if not self._failed:

@@ -28,8 +28,8 @@ def run_cells(
 ) -> tuple[Trains, dict[str, np.ndarray]]:
     """(spike steps of each neuron, states after each step, shape (steps, neurons)).
 
-    current: times and values of a StepCurrent. inputs: (receptor, weight, arrival times) of spikes to all neurons; a weight < 0 needs
-    a receptor that takes it.
+    current: times and values of a StepCurrent. inputs: (receptor, weight, arrival times) of spikes to all neurons; a weight < 0
+    needs a receptor that takes it.
     """
     net = snn.Network(seed=seed, dt=dt)
     cells = net.population("cells", n, model)

@@ -38,6 +38,16 @@ class Izhikevich(snn.NeuronModel):
     check_units = False
 
 
+class Noisy(snn.NeuronModel):
+    """White noise, a threshold by chance, a reset with a draw: functions of the neuron and the step, wherever it lives."""
+
+    v = snn.State(0.0, "mV")
+    equations = "dv/dt = -v/(10*ms) + 2*mV/sqrt(ms)*xi"
+    receptors = (snn.Receptor("in", "mV", "v += w"),)
+    threshold = "uniform() < where(v > 0, 0.02, 0.001)"
+    reset = "v = normal()*mV"
+
+
 class Leaky(snn.NeuronModel):
     """v <- leak v + w, given as a plain step."""
 
@@ -86,6 +96,7 @@ def network(**more):
     net = snn.Network(seed=1, dt=0.1)
     cells = net.population("cells", 500, Izhikevich(c=snn.Uniform(-65.0, -50.0)))
     leaky = net.population("leaky", 600, Leaky())
+    net.population("noisy", 300, Noisy())
     net.stimulate(cells, PoissonInput(rate=2000.0, weight=3.0))
     net.connect(cells >> leaky, FixedIndegree(60), Static(weight=8.0, delay=1.0))
     net.connect(leaky >> cells, FixedIndegree(20), Static(weight=0.5, delay=1.5))
@@ -94,13 +105,16 @@ def network(**more):
     return net
 
 
+ASKED = (("get", ("v",)), ("counts", ()))
+
+
 def same(client):
     found = []
     for options in ({}, {"client": client}):
         with snn.Simulation(network(), **options) as sim:
             sim.run(60.0)
-            found.append([sim["cells"].get("v"), sim["leaky"].get("v"), sim["cells"].counts(), sim["leaky"].counts()])
-    assert min(found[0][2].sum(), found[0][3].sum()) > 50, found
+            found.append([getattr(sim[name], what)(*given) for name in ("cells", "leaky", "noisy") for what, given in ASKED])
+    assert min(counts.sum() for counts in found[0][1::2]) > 50, found
     assert all(np.array_equal(a, b) for a, b in zip(*found))
 
 
@@ -165,14 +179,14 @@ def test_a_division_by_zero_in_a_step_is_ieee_arithmetic(lines: list[str]) -> No
 @pytest.mark.parametrize("line", [2, 3], ids=["at the start", "by a handle"])
 def test_a_constant_that_cannot_be_made_names_the_population(lines: list[str], line: int) -> None:
     here, there = lines[line].split(" | ")
-    assert here.startswith("ParameterError: part 0 (cells, leaky, decay): population 'decay': Decay: constant ")
+    assert here.startswith("ParameterError: part 0 (cells, leaky, noisy, decay): population 'decay': Decay: constant ")
     assert there.startswith("ParameterError: part ") and "decay) on tcp://127.0.0.1:" in there
     assert here.endswith("is not finite; check the parameters (a time constant of 0?)") and there.endswith(here[-60:])
 
 
 def test_a_step_that_does_not_compile_names_the_population(lines: list[str]) -> None:
     here, there = lines[4].split(" | ")
-    assert here.startswith("TypingError: part 0 (cells, leaky, uncompiled): Failed in nopython mode pipeline")
+    assert here.startswith("TypingError: part 0 (cells, leaky, noisy, uncompiled): Failed in nopython mode pipeline")
     assert there.startswith("TypingError: part ") and "uncompiled) on tcp://127.0.0.1:" in there
 
 

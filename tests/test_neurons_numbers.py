@@ -17,6 +17,8 @@ from eventsnn.models import (
     NMDA,
     AEifCondAlpha,
     AEifCondExp,
+    AEifPscAlpha,
+    AEifPscDelta,
     AEifPscExp,
     Alif,
     Channel,
@@ -52,9 +54,9 @@ def decay(t: float, tau: float) -> float:
     return float(np.sum(np.exp(-(t - TIMES[t > TIMES]) / tau)))
 
 
-@pytest.mark.parametrize("model", [AEifCondExp, AEifCondAlpha, AEifPscExp, IafCondAlpha])
+@pytest.mark.parametrize("model", [AEifCondExp, AEifCondAlpha, AEifPscExp, AEifPscAlpha, IafCondAlpha])
 def test_potentials_below_threshold_are_those_of_a_high_order_solution(model: type[NeuronModel]) -> None:
-    weight = {AEifPscExp: 200.0, IafCondAlpha: 2.0}.get(model, 5.0)
+    weight = {AEifPscExp: 200.0, AEifPscAlpha: 150.0, IafCondAlpha: 2.0}.get(model, 5.0)
     shape = alpha if model.__name__.endswith("Alpha") else decay
     spikes, states = run_cells(model(tau_syn_ex=2.0), 20.0, states=("V_m",), inputs=[("ex", weight, TIMES)])
     p = model().values
@@ -62,7 +64,7 @@ def test_potentials_below_threshold_are_those_of_a_high_order_solution(model: ty
     def field(t: float, y: np.ndarray) -> list[float]:
         V, w = y
         g = weight * shape(t, 2.0)
-        current = g if model is AEifPscExp else -g * (V - p["E_ex"])
+        current = g if "Psc" in model.__name__ else -g * (V - p["E_ex"])
         if model is IafCondAlpha:
             return [(-p["g_L"] * (V - p["E_L"]) + current) / p["C_m"], 0.0]
         spike = p["g_L"] * p["Delta_T"] * math.exp((V - p["V_th"]) / p["Delta_T"])
@@ -74,6 +76,15 @@ def test_potentials_below_threshold_are_those_of_a_high_order_solution(model: ty
         exact.append(y[0])
     assert not len(spikes[0]) and np.ptp(exact) > 2.0
     np.testing.assert_allclose(states["V_m"][:, 0], exact, rtol=0.0, atol=2e-6)
+
+
+def test_jumps_of_an_exponential_neuron() -> None:
+    """A jump of 5 mV, one over the threshold, and one that is lost while the neuron is refractory."""
+    spikes, states = run_cells(
+        AEifPscDelta(t_ref=3.0), 12.0, states=("V_m",), inputs=[("delta", 5.0, [2.0]), ("delta", 60.0, [5.0, 6.0])]
+    )
+    V = states["V_m"][:, 0]
+    assert V[19] == pytest.approx(-70.6 + 5.0, abs=1e-3) and spikes[0].tolist() == [51] and np.all(V[50:81] == -60.0)
 
 
 @pytest.mark.parametrize("model", [HhPscAlpha, HhCondExpTraub])
@@ -283,22 +294,22 @@ def test_channels_with_and_without_magnesium_are_those_of_a_high_order_solution(
     for dt in (0.1, 0.05):
         V = run_cells(model(), 50.0, dt, states=("V_m",), inputs=inputs)[1]["V_m"][-1, 0]
         errors.append(abs(V - exact))
-    assert errors[0] < 2e-3 and errors[1] < 0.6 * errors[0]
+    assert errors[0] < 2e-4 and errors[1] < 0.3 * errors[0]
 
 
 def test_a_small_input_gives_the_closed_form_of_a_psp() -> None:
     """A conductance so small that the driving force stays: a sum of three exponentials, to 1e-6 of its peak."""
     model = conductance_lif(syn=Channel(1.0, 5.0, 0.0), normalisation="area")
-    w, dt = 1e-6, 0.001
+    w, dt = 1e-6, 0.005
     V = run_cells(model(), 30.0, dt, states=("V_m",), inputs=[("syn", w, [1.0])])[1]["V_m"][:, 0] + 65.0
-    t = dt * np.arange(1, 30_001) - 1.0
+    t = dt * np.arange(1, 6001) - 1.0
 
     def low_passed(tau: float) -> np.ndarray:
         s = np.maximum(t, 0.0)
         return tau * 10.0 / (10.0 - tau) * (np.exp(-s / 10.0) - np.exp(-s / tau))
 
     exact = w / 4.0 * 65.0 / 250.0 * (low_passed(5.0) - low_passed(1.0))
-    assert np.abs(V - exact).max() < 1e-3 * exact.max()
+    assert np.abs(V - exact).max() < 1e-6 * exact.max()
 
 
 # ---- five levels of a GLIF

@@ -55,7 +55,12 @@ def expected(model: NeuronModel, precision: str, dt: float, weights: dict[str, f
     return np.array(columns).T, sorted(spikes)
 
 
-GIVEN = {"EscapeLif": {"r_max": 5000.0}, "PhaseIf": {"jitter": 0.1, "r_max": 3000.0}, "GlifPsc": {"t_ref": 1.2}}
+GIVEN = {
+    "GammaSource": {"rate": 5000.0, "gamma_shape": 2.0},
+    "EscapeLif": {"r_max": 5000.0},
+    "PhaseIf": {"jitter": 0.1, "r_max": 3000.0},
+    "GlifPsc": {"t_ref": 1.2},
+}
 ARRIVE = (3, 4, 10, 30, 45)
 
 
@@ -97,5 +102,6 @@ def test_the_compiled_step_is_the_plain_step(kind: type[NeuronModel], precision:
         events = snn.open(sim)["cells/spikes"].to_dataset()
         found = np.array([sim["cells"].get(name) for name in kind.states()])
     np.testing.assert_array_equal(found.astype(precision), states)
-    assert sorted(zip(np.rint(events["time"].values / dt).astype(int).tolist(), events["neuron"].values.tolist())) == spikes
+    times, neurons = np.rint(events["time"].values / dt).astype(int).tolist(), events["neuron"].values.tolist()
+    assert sorted(zip(times, neurons, strict=True)) == spikes
     assert len(spikes) >= N

@@ -20,6 +20,7 @@ from eventsnn.models import (
     IafPscExp,
     PairwisePoisson,
     Static,
+    Stdp,
     SymmetricBernoulli,
 )
 
@@ -175,6 +176,14 @@ def test_like_survives_copy_merge_and_the_store() -> None:
     for wrong in ({"like": "nothing"}, {"weight": 3.0}, {"like": "p", "rule": AllToAll()}, {"like": 3}):
         with pytest.raises(EventsnnError):
             net.connect(**wrong)
+
+
+def test_plastic_synapses_are_shared_and_scaled_as_well() -> None:
+    net = network(FixedIndegree(20), 60, 60)
+    made = net.connect(net["pre"] >> net["post"], FixedIndegree(4), Stdp(weight=1.0, delay=1.0, Wmax=8.0), name="plastic")
+    assert net.scale(made, 2.0).synapse.weight == 2.0
+    shared = net.connect(like="plastic", weight=3.0)
+    assert (type(shared.synapse), shared.synapse.weight, shared.synapse.Wmax) == (Stdp, 3.0, 8.0)
 
 
 # ---- edges as arrays

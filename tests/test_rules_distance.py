@@ -265,7 +265,7 @@ def test_set_weights_and_checkpoints_keep_located_edges(tmp_path: Any) -> None:
     with snn.resume(tmp_path / "run.zarr", parts=2) as sim:
         after = dict(sim["p"].weights())
     assert all(np.array_equal(before[word], after[word]) for word in ("pre", "post", "delay"))
-    assert np.allclose(after["weight"], before["weight"] * 0.5, rtol=0, atol=1e-6)
+    assert np.allclose(after["weight"], before["weight"] * 0.5, rtol=0, atol=2.0**-12)
 
 
 def test_like_has_the_same_edges_by_distance() -> None:
@@ -283,3 +283,24 @@ def test_a_network_is_told_with_its_rules_and_positions() -> None:
     told = net.describe()
     assert "Bernoulli(p=0.5 * Gaussian(std=0.1), mask=Ball(radius=0.3))" in told
     assert "Grid(shape=(10,), extent=(1.0,), center=(0.0,), edge_wrap..." in told
+
+
+def test_bounds_hold_where_neurons_lie_in_heaps() -> None:
+    """The integer input is scaled by a bound on in-degrees: it holds for every target, however positions are spread."""
+    rng = np.random.default_rng(2)
+    heaps = np.concatenate([rng.normal(x, 0.001, (60, 2)) for x in ([0.0, 0.0], [1.0, 0.3], [0.4, 0.9])] + [rng.random((20, 2))])
+    near = Gaussian(std=0.0005)
+    with pytest.raises(EventsnnError, match="source 180 has 1 neurons within reach"):
+        network(FixedOutdegree(3, p=near, multapses=False), 200, 200, Free(heaps), same=True)
+    heaps = heaps[:180]
+    for rule in (
+        FixedOutdegree(6, p=near),
+        FixedOutdegree(3, p=near, multapses=False),
+        Bernoulli(near),
+        FixedOutdegree(5, mask=Ball(0.002)),
+    ):
+        net = network(rule, 180, 180, Free(heaps), same=True)
+        t = table(edges(net), net)
+        assert t.sum(0).max() <= net.projections["p"].per_target <= 200 * 6
+        if isinstance(rule, FixedOutdegree):
+            assert (t.sum(1) == rule.outdegree).all()

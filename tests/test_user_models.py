@@ -16,6 +16,7 @@ from eventsnn.codegen.hostmath import exprel
 from eventsnn.codegen.reference import names, plain_step
 from eventsnn.errors import ModelError
 from eventsnn.model import NeuronModel, Param, Receptor, State
+from eventsnn.models import IafPscExp
 from eventsnn.restored import restore
 from eventsnn.spec import Equations
 
@@ -200,11 +201,30 @@ def test_a_stored_model_comes_back_with_all_that_it_says() -> None:
 
 
 def plain() -> snn.Network:
-    from eventsnn.models import IafPscExp
-
     net = snn.Network(seed=1, dt=0.1)
     net.population("cells", 1, IafPscExp())
     return net
+
+
+def test_a_copy_of_a_model_of_the_library_is_that_model_bit_for_bit() -> None:
+    class Mine(NeuronModel):
+        C_m, tau_m, E_L = Param(250.0, "pF"), Param(10.0, "ms"), Param(-70.0, "mV")
+        V_th, V_reset, t_ref = Param(-55.0, "mV"), Param(-70.0, "mV"), Param(2.0, "ms")
+        tau_syn_ex, tau_syn_in, I_e = Param(2.0, "ms"), Param(2.0, "ms"), Param(0.0, "pA")
+        V_m, I_ex, I_in = State("E_L", "mV"), State(0.0, "pA"), State(0.0, "pA")
+        equations = """
+            I_syn = I_ex + I_in
+            dV_m/dt = -(V_m - E_L)/tau_m + (I_syn + I_e)/C_m; dI_ex/dt = -I_ex/tau_syn_ex; dI_in/dt = -I_in/tau_syn_in
+        """
+        receptors = (Receptor("ex", "pA", "I_ex += w"), Receptor("in", "pA", "I_in += w"))
+        threshold, reset, refractory, hold, current = "V_m >= V_th", "V_m = V_reset", "t_ref", ("V_m",), "I_e"
+
+    inputs = [("ex", 700.0, np.arange(1.0, 80.0, 1.3)), ("in", -300.0, np.arange(2.0, 80.0, 2.9))]
+    found, expected = (run_cells(m(), 80.0, states=("V_m", "I_in"), inputs=inputs) for m in (Mine, IafPscExp))
+    assert found[0][0].tolist() == expected[0][0].tolist() and len(found[0][0]) > 3
+    for name in ("V_m", "I_in"):
+        np.testing.assert_array_equal(found[1][name], expected[1][name])
+    assert Mine.kernel().step_source(True) == IafPscExp.kernel().step_source(True)
 
 
 # ---- what is wrong

@@ -86,7 +86,7 @@ def conductance_lif(name: str = "ConductanceLif", /, normalisation: str = "peak"
         "refractory": "t_ref",
         "hold": ("V_m",),
         "current": "I_e",
-        "method": "exponential_euler",
+        "method": "staggered",
     }
     return types.new_class(name, (NeuronModel,), exec_body=lambda made: made.update(body))
 

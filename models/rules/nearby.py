@@ -79,7 +79,9 @@ def weights(points: F8, center: F8, period: F8, found: spec.Profile, sign: float
     wrapped = np.where(period > 0.0, period, 1.0)
     apart = np.where(period > 0.0, apart - np.floor(apart / wrapped + 0.5) * wrapped, apart)
     squares = apart[:, 0] * apart[:, 0] + apart[:, 1] * apart[:, 1] + apart[:, 2] * apart[:, 2]
-    place = np.minimum(np.sqrt(squares) * (spec.DISTANCES / found.reach if found.reach else 0.0), float(spec.DISTANCES))
+    place = np.sqrt(squares) * (spec.DISTANCES / found.reach if found.reach else 0.0)
+    beyond = place > spec.DISTANCES * (1.0 + 1e-9)
+    place = np.minimum(place, float(spec.DISTANCES))
     node = np.minimum(place.astype(np.int64), spec.DISTANCES - 1)
     value = found.table[node] + (found.table[node + 1] - found.table[node]) * (place - node)
     shown = sign * apart
@@ -87,7 +89,7 @@ def weights(points: F8, center: F8, period: F8, found: spec.Profile, sign: float
     off = shown - found.center
     around = off[:, 0] * off[:, 0] + off[:, 1] * off[:, 1] + off[:, 2] * off[:, 2]
     inside &= (around >= found.inner * found.inner) & (around <= min(found.outer, 1e150) ** 2)
-    return np.where(inside, value, 0.0)
+    return np.where(inside & ~beyond, value, 0.0)
 
 
 def check_choices(
@@ -108,9 +110,16 @@ def check_choices(
 
 
 def outdegree_bound(space: spec.Space, found: spec.Profile, count: int, distinct: bool) -> float:
-    """A bound on in-degrees where every source draws `count` targets, with a margin for the coarseness of the cells."""
+    """A bound on in-degrees where every source draws `count` targets.
+
+    Twice the mean that the middles of cells give; all that the sources within reach can send, where cells are coarse.
+    """
     cells = cells_of(space.pre, space.post, space.period, found.reach, 1)
     sources, targets = cells.counts(space.pre), cells.counts(space.post)
+    each = 1.0 if distinct else float(count)
+    if (cells.side[cells.shape > 1] > found.reach / 4.0).any() or cells.size == 1:
+        around = sum(cells.shifted(sources, o) for o in cells.offsets(found.reach) if cells.gap(o) <= found.reach)
+        return each * float(np.asarray(around)[targets > 0].max())
     near = [(o, most_near(found.table, found.reach, _apart(cells, o))) for o in cells.offsets(found.reach)]
     near = [(o, p) for o, p in near if p > 0.0]
     reached = np.zeros(sources.shape)
@@ -122,7 +131,7 @@ def outdegree_bound(space: spec.Space, found: spec.Profile, count: int, distinct
         mean = mean + p * cells.shifted(share, tuple(-x for x in offset)).astype(np.float64)  # type: ignore[arg-type]
     largest = float(mean[targets > 0].max())
     bound = 2.0 ** math.ceil(math.log2(2.0 * random_bound(largest)))
-    return min(bound, float(len(space.pre)) * (1 if distinct else count))
+    return min(bound, float(len(space.pre)) * each)
 
 
 def _apart(cells: Cells, offset: tuple[int, int, int]) -> float:

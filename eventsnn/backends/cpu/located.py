@@ -12,6 +12,7 @@ from eventsnn.backends.cpu import connect, nearby
 from eventsnn.backends.cpu.degrees import poisson_degrees
 from eventsnn.backends.cpu.listing import DELAYS, WEIGHTS, every_source, shaped_values
 from eventsnn.backends.cpu.matching import exchanged, matched, symmetric_pairs
+from eventsnn.backends.cpu.nearest import nearest
 from eventsnn.backends.cpu.portable import log64
 from eventsnn.backends.cpu.strands import Sources, Targets, _degrees, _listed, _own_positions, sources_of
 from eventsnn.cells import Cells, cells_of, envelope, folded, halves, most_near
@@ -244,7 +245,7 @@ class _Search:
         order, _, *who = self._centers(own, centers, own)
         none = np.empty(0)
         found = np.empty_like(out)
-        nearby.nearest(*who, self._field(1.0, np.empty((0, 6), np.int64), none, none), self.order, side, count, found)
+        nearest(*who, self._field(1.0, np.empty((0, 6), np.int64), none, none), self.order, side, count, found)
         out[order] = found
         return out
 

@@ -1,4 +1,4 @@
-"""Partners that are found by where they lie: drawn from the cells around a neuron, or the nearest of all.
+"""Partners that are drawn by where they lie, from the cells around a neuron.
 
 `centers` draw from `points`. A center's random words come from (its index, attempt, NEAR, 0). Sums and square roots are those of
 IEEE, never fused, and cells depend on all positions, so a draw is the same on any part.
@@ -24,6 +24,8 @@ from eventsnn.spec import DISTANCES
 
 NEAR, LEFT = 5, 6
 """Third words of the counters used here."""
+BEYOND = DISTANCES * DISTANCES * (1.0 + 1e-9)
+"""The square of a distance in nodes, from which on a profile is 0."""
 SURE = 64.0
 """The hazard of a candidate that is certain: more than any exponential number of 53 bits."""
 STROLL = 8
@@ -62,7 +64,7 @@ class Field(NamedTuple):
 
 
 @njit(nogil=True, inline="always")
-def _short(x, half):
+def shorter(x, half):
     """A displacement by the shorter way round; an infinite half: space does not repeat. |x| is below the whole period."""
     if x > half:
         x = x - 2.0 * half
@@ -83,10 +85,11 @@ def _value(square, table, per):
 @njit(nogil=True, inline="always")
 def _weight(points, s, x, y, z, h0, h1, h2, table, per, sign, masked, mask):
     """The value of the profile at point s, around (x, y, z)."""
-    x = _short(points[s, 0] - x, h0)
-    y = _short(points[s, 1] - y, h1)
-    z = _short(points[s, 2] - z, h2)
-    value = _value(x * x + y * y + z * z, table, per)
+    x = shorter(points[s, 0] - x, h0)
+    y = shorter(points[s, 1] - y, h1)
+    z = shorter(points[s, 2] - z, h2)
+    square = x * x + y * y + z * z
+    value = _value(square, table, per) if square * per * per <= BEYOND else 0.0
     if masked:
         x, y, z = sign * x, sign * y, sign * z
         inside = mask[0] <= x <= mask[3] and mask[1] <= y <= mask[4] and mask[2] <= z <= mask[5]
@@ -311,70 +314,15 @@ def near_draws(ids, centers, own, cell_of, f, k0, k1, want, distinct, wanted, ou
 
 
 @njit(nogil=True, cache=True)
-def nearest(centers, own, cell_of, f, order, side, want, out):
-    """The `want` nearest points of every center, by distance and index (`order` of a point): shape (centers, want)."""
-    points, first, shape, half = f.points, f.first, f.shape, f.half
-    wrapped = half < np.inf
-    squares = np.empty(want + 1)
-    for i in range(len(centers)):
-        cell = cell_of[i]
-        a, b, c = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
-        got = 0
-        for ring in range(max(shape[0], shape[1], shape[2]) + 1):
-            if got == want and ring > 1:
-                safe = (ring - 1) * side * (1.0 - 1e-9)
-                if squares[want - 1] < safe * safe:
-                    break
-            for x in range(max(-ring, -shape[0]), min(ring, shape[0]) + 1):
-                for y in range(max(-ring, -shape[1]), min(ring, shape[1]) + 1):
-                    face = abs(x) == ring or abs(y) == ring
-                    if not (_in(a, x, shape[0], wrapped[0]) and _in(b, y, shape[1], wrapped[1])):
-                        continue
-                    for z in range(max(-ring, -shape[2]), min(ring, shape[2]) + 1):
-                        if not _in(c, z, shape[2], wrapped[2]) or not (face or abs(z) == ring):
-                            continue
-                        other = ((a + x) % shape[0] * shape[1] + (b + y) % shape[1]) * shape[2] + (c + z) % shape[2]
-                        for s in range(first[other], first[other + 1]):
-                            if s == own[i]:
-                                continue
-                            u = _short(points[s, 0] - centers[i, 0], half[0])
-                            v = _short(points[s, 1] - centers[i, 1], half[1])
-                            w = _short(points[s, 2] - centers[i, 2], half[2])
-                            square = u * u + v * v + w * w
-                            got = _enter(square, order[s], got, want, squares, out[i])
-
-
-@njit(nogil=True)
-def _in(cell, step, n, wrapped):
-    """Whether a step stays inside, or is the shorter way round where space repeats."""
-    if wrapped:
-        return -((n - 1) // 2) <= step <= n // 2
-    return 0 <= cell + step < n
-
-
-@njit(nogil=True)
-def _enter(square, number, got, want, squares, row):
-    """Enter a point in the ascending row of the nearest so far; returns their number."""
-    k = got
-    while k > 0 and (squares[k - 1] > square or (squares[k - 1] == square and row[k - 1] > number)):
-        if k < want:
-            squares[k], row[k] = squares[k - 1], row[k - 1]
-        k -= 1
-    if k < want:
-        squares[k], row[k] = square, number
-    return min(got + 1, want)
-
-
-@njit(nogil=True, cache=True)
 def shape_values(pre, post, sources, degrees, half, tables, per, out):
     """out[t, e]: table t at the distance of edge e; edges come in order (target, k)."""
     e = 0
     for i in range(len(degrees)):
         for _ in range(degrees[i]):
             s = sources[e]
-            x = _short(pre[s, 0] - post[i, 0], half[0])
-            y = _short(pre[s, 1] - post[i, 1], half[1])
-            z = _short(pre[s, 2] - post[i, 2], half[2])
+            x = shorter(pre[s, 0] - post[i, 0], half[0])
+            y = shorter(pre[s, 1] - post[i, 1], half[1])
+            z = shorter(pre[s, 2] - post[i, 2], half[2])
             square = x * x + y * y + z * z
             for t in range(len(tables)):
                 out[t, e] = _value(square, tables[t], per)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cpu.intrinsics import item, mul, view, words
+from eventsnn.backends.cpu.intrinsics import helper, item, mul, view, words
 from eventsnn.backends.cpu.operation import Code, Operation
 from eventsnn.backends.cpu.philox import philox, quantile, search_count
 from eventsnn.backends.members import Means, Member
@@ -15,6 +15,12 @@ from eventsnn.draws import per_neuron
 from eventsnn.spec import Key, NoiseStimulus, WaveStimulus
 
 I8 = npt.NDArray[np.int64]
+
+
+@helper(forceinline=True)
+def row_of(steps, at, period):
+    """The row of a profile that holds in a step; -1 before the first."""
+    return np.searchsorted(steps, (at - 1) % period + 1 if period > 0 else at) - 1
 
 
 def draw_varying(args, step):
@@ -34,19 +40,23 @@ def draw_varying(args, step):
     k0, k1 = np.uint32(a[9]), np.uint32(a[10])
     counts = view(a[11], (4, n), np.uint16)
     quad = step >> 2
-    for q in range(4):
-        at = 4 * quad + q
-        if a[4] > 0:
-            at = (at - 1) % a[4] + 1
-        row = np.searchsorted(steps, at) - 1
-        for i in range(n):
+    first = 4 * quad
+    found = (
+        row_of(steps, first, a[4]), row_of(steps, first + 1, a[4]), row_of(steps, first + 2, a[4]), row_of(steps, first + 3, a[4])
+    )  # fmt: skip
+    for i in range(n):
+        column = i if columns > 1 else 0
+        many = 0
+        for q in range(4):
             counts[q, i] = 0
-            if row < 0:
-                continue
-            k = row * columns + (i if columns > 1 else 0)
-            for part in range(parts[k]):
-                four = philox(ids[i], np.uint32(quad), np.uint32(part), np.uint32(0), k0, k1)
-                counts[q, i] += search_count(four[q], means[k], zeros[k])
+            if found[q] >= 0:
+                many = max(many, parts[found[q] * columns + column])
+        for part in range(many):
+            four = philox(ids[i], np.uint32(quad), np.uint32(part), np.uint32(0), k0, k1)
+            for q in range(4):
+                k = found[q] * columns + column
+                if found[q] >= 0 and part < parts[k]:
+                    counts[q, i] += search_count(four[q], means[k], zeros[k])
     return 0
 
 

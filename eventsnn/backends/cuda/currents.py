@@ -20,7 +20,6 @@ from eventsnn.backends.shared import bind, philox, quantile
 from eventsnn.draws import per_neuron
 from eventsnn.spec import NoiseStimulus, WaveStimulus
 
-
 mul: Any = None
 real: Any = None
 """Words that `load` fills in: a product that is never fused into a sum, the type of a current."""

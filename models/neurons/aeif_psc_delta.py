@@ -1,0 +1,41 @@
+"""Adaptive exponential integrate-and-fire neuron whose inputs are jumps of the potential."""
+
+from __future__ import annotations
+
+from eventsnn.model import NeuronModel, Param, Receptor, State
+from eventsnn.models.neurons.aeif_cond_exp import MEMBRANE
+
+
+class AEifPscDelta(NeuronModel):
+    """C dV/dt = -g_L (V - E_L) + g_L Delta_T exp((V - V_th)/Delta_T) - w + I_e, tau_w dw/dt = a (V - E_L) - w; an arriving weight
+    (mV) is added to V_m, and lost while refractory.
+
+    A spike where V_m >= V_peak; then V_m = V_reset for t_ref, w += b. Classical Runge-Kutta. NEST: aeif_psc_delta with
+    refractory_input = False. R. Brette, W. Gerstner, J. Neurophysiol. 94 (2005) 3637, doi:10.1152/jn.00686.2005.
+    """
+
+    C_m = Param(281.0, "pF", "membrane capacitance", above=0.0)
+    g_L = Param(30.0, "nS", "leak conductance", above=0.0)
+    E_L = Param(-70.6, "mV", "leak reversal potential")
+    V_th = Param(-50.4, "mV", "onset of a spike")
+    Delta_T = Param(2.0, "mV", "sharpness of a spike's onset", above=0.0)
+    V_peak = Param(0.0, "mV", "threshold of detection")
+    V_reset = Param(-60.0, "mV", "potential after a spike")
+    t_ref = Param(0.0, "ms", "refractory time", low=0.0)
+    a = Param(4.0, "nS", "adaptation below threshold")
+    b = Param(80.5, "pA", "adaptation by a spike")
+    tau_w = Param(144.0, "ms", "time constant of adaptation", above=0.0)
+    I_e = Param(0.0, "pA", "constant current")
+    V_m = State("E_L", "mV", "membrane potential")
+    w = State(0.0, "pA", "adaptation current")
+    equations = f"""
+        {MEMBRANE}
+        dV_m/dt = (-g_L*(V - E_L) + spike - w + I_e)/C_m
+    """
+    receptors = (Receptor("delta", "mV", "V_m += w"),)
+    threshold = "V_m >= V_peak"
+    reset = "V_m = V_reset; w += b"
+    refractory = "t_ref"
+    hold = ("V_m",)
+    current = "I_e"
+    method = "rk4"
