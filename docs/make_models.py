@@ -105,7 +105,7 @@ def _tex(name: str) -> str:
 
 def _rule(made: type[SynapseModel]) -> list[str]:
     d = made.declaration()
-    lines = ["## Rule", "", "```text"]
+    lines = ["## Rule", "", "```"]
     for side, traces in (("of the source", d.pre), ("of the target", d.post)):
         for name, tau, nearest in traces:
             lines.append(f"{name}: trace {side}, decays with {tau}, {'set to' if nearest else 'grows by'} 1 at a spike")
