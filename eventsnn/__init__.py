@@ -10,10 +10,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from eventsnn.distance import Distance, Exponential, Gaussian, OfDistance
     from eventsnn.errors import EventsnnError
     from eventsnn.model import NeuronModel, Param, Receptor, State
     from eventsnn.network import Network
     from eventsnn.plasticity import PostPast, PostTrace, PostValue, PreState, PreTrace, SynapseModel, Variable
+    from eventsnn.positions import Free, Grid, Ring, Scattered
+    from eventsnn.regions import Annulus, Ball, Box
     from eventsnn.resuming import resume
     from eventsnn.simulation import Simulation
     from eventsnn.storage.packing import pack
@@ -23,12 +26,21 @@ if TYPE_CHECKING:
 __version__ = version("eventsnn")
 
 __all__ = [
+    "Annulus",
+    "Ball",
+    "Box",
     "Constant",
+    "Distance",
     "EventsnnError",
+    "Exponential",
+    "Free",
+    "Gaussian",
+    "Grid",
     "LogNormal",
     "Network",
     "NeuronModel",
     "Normal",
+    "OfDistance",
     "Param",
     "PostPast",
     "PostTrace",
@@ -36,6 +48,8 @@ __all__ = [
     "PreState",
     "PreTrace",
     "Receptor",
+    "Ring",
+    "Scattered",
     "Simulation",
     "State",
     "SynapseModel",
@@ -57,6 +71,9 @@ _HOMES = {
     **dict.fromkeys(
         ("PostPast", "PostTrace", "PostValue", "PreState", "PreTrace", "SynapseModel", "Variable"), "eventsnn.plasticity"
     ),
+    **dict.fromkeys(("Distance", "Exponential", "Gaussian", "OfDistance"), "eventsnn.distance"),
+    **dict.fromkeys(("Free", "Grid", "Ring", "Scattered"), "eventsnn.positions"),
+    **dict.fromkeys(("Annulus", "Ball", "Box"), "eventsnn.regions"),
     **dict.fromkeys(("Constant", "LogNormal", "Normal", "Uniform"), "eventsnn.values"),
 }
 """Where each name lives: looked up on first use, so that `import eventsnn` loads none of what it may never need."""

@@ -299,9 +299,9 @@ def test_channels_with_and_without_magnesium_are_those_of_a_high_order_solution(
 
 def test_a_small_input_gives_the_closed_form_of_a_psp() -> None:
     """A conductance so small that the driving force stays: a sum of three exponentials, to 1e-6 of its peak."""
-    model = conductance_lif(syn=Channel(1.0, 5.0, 0.0), normalisation="area")
-    w, dt = 1e-6, 0.005
-    V = run_cells(model(), 30.0, dt, states=("V_m",), inputs=[("syn", w, [1.0])])[1]["V_m"][:, 0] + 65.0
+    model = conductance_lif(syn=Channel(1.0, 5.0, 65.0), normalisation="area")
+    w, dt = 2.0**-20, 0.005  # a power of two: a weight is kept as an integer
+    V = run_cells(model(E_L=0.0, V_th=1e3), 30.0, dt, states=("V_m",), inputs=[("syn", w, [1.0])])[1]["V_m"][:, 0]
     t = dt * np.arange(1, 6001) - 1.0
 
     def low_passed(tau: float) -> np.ndarray:

@@ -45,7 +45,8 @@ def conductance_lif(name: str = "ConductanceLif", /, normalisation: str = "peak"
     g_<c> = w N (exp(-t/tau_decay) - exp(-t/tau_rise)); N is chosen by `normalisation`: "peak" (the peak of g is w), "area" (its
     integral is w times ms: N = ms/(tau_decay - tau_rise)), or "rates" (N = ms (tau_decay - tau_rise)/(tau_decay tau_rise)).
     Parameters tau_rise_<c>, tau_decay_<c>, E_<c>, and Mg of all that magnesium blocks. A spike where V_m >= V_th; then V_m
-    stays at V_reset for t_ref. Exponential Euler: exact where conductances stand still; these are exact themselves.
+    stays at V_reset for t_ref. Exponential Euler with the conductances of the middle of the step, which are
+    exact: of second order without magnesium.
     """
     channels = channels or {"ampa": AMPA, "gaba": GABA, "nmda": NMDA}
     if normalisation not in NORMALISATIONS:
