@@ -52,6 +52,7 @@ from eventsnn.models import (
     PoissonInput,
     SpikeTrain,
     Static,
+    Stdp,
 )
 from eventsnn.storage.checkpoints import Checkpoints
 from eventsnn.storage.errors import StoreMissing, StoreUnusable
@@ -88,7 +89,7 @@ Values = dict[str, npt.NDArray[Any]]
 
 
 def network() -> snn.Network:
-    """Long and short delays, all kinds of sources, refractory neurons, spikes and states that are recorded."""
+    """Long and short delays, all kinds of sources, refractory neurons, weights that change; spikes and states are recorded."""
     net = snn.Network(seed=3, dt=0.1)
     exc = net.population("exc", 500, IafPscExp(tau_m=10.0, t_ref=2.0), V_m=snn.Uniform(-70.0, -55.0))
     inh = net.population("inh", 150, IafPscAlpha(), V_m=snn.Uniform(-70.0, -55.0))
@@ -97,7 +98,8 @@ def network() -> snn.Network:
     parrot = net.population("parrot", 5, Parrot())
     for post in (exc, inh):
         net.stimulate(post, PoissonInput(rate=9000.0, weight=20.0))
-        net.connect(exc >> post, FixedIndegree(40), Static(weight=30.0, delay=snn.Uniform(0.5, 18.0)))
+        excites = {"weight": 30.0, "delay": snn.Uniform(0.5, 18.0)}
+        net.connect(exc >> post, FixedIndegree(40), Stdp(**excites, Wmax=60.0) if post is exc else Static(**excites))
         net.connect(inh >> post, FixedOutdegree(30), Static(weight=snn.Normal(-120.0, 10.0).clip(None, 0.0), delay=1.5))
         net.connect(noise >> post, FixedIndegree(3), Static(weight=50.0, delay=2.0))
     net.connect(train >> parrot, OneToOne(), Static(weight=1.0, delay=7.0))
@@ -114,6 +116,7 @@ def change(sim: snn.Simulation) -> None:
     sim["exc"][:50].set("V_m", -68.0)
     sim["exc"].set("I_e", snn.Uniform(0.0, 50.0))
     sim["noise"].set("rate", 90.0)
+    sim["exc_to_exc"].learning = 0.5
     weights = sim["exc_to_inh"].weights()
     changed = np.where(weights["pre"] % 2 == 0, 25.0, weights["weight"])
     if (changed != weights["weight"]).any():

@@ -24,7 +24,7 @@ from eventsnn.canonical import KINDS, big_arrays, canonical
 from eventsnn.distance import Shape
 from eventsnn.errors import EventsnnError, ParameterError
 from eventsnn.lower import lower
-from eventsnn.model import Model, NeuronModel
+from eventsnn.model import Model, NeuronModel, Param, Receptor, State
 from eventsnn.models import (
     AllToAll,
     Explicit,
@@ -41,6 +41,7 @@ from eventsnn.models import (
 from eventsnn.models.networks import brunel, cuba, microcircuit, small
 from eventsnn.models.rules.degrees import LATER
 from eventsnn.network import Network
+from eventsnn.plasticity import SynapseModel
 from eventsnn.positions import Grid
 from eventsnn.restored import restore
 from eventsnn.spec import Fixed
@@ -168,7 +169,35 @@ def test_every_rule_comes_back(name: str) -> None:
     assert type(again(net).projections["p"].rule) is kind
 
 
-@pytest.mark.parametrize("name", SYNAPSES)
+PLASTIC = {name: kind for name, kind in SYNAPSES.items() if issubclass(kind, SynapseModel)}
+
+
+@pytest.mark.parametrize("name", PLASTIC)
+def test_every_plastic_synapse_comes_back(name: str) -> None:
+    kind = PLASTIC[name]
+    net = Network(seed=1, dt=0.1)
+    states = [*kind.reads] or ["V_m"]
+    target = type("Target", (NeuronModel,), {
+        **{state: State(-65.0, "mV") for state in states},
+        "tau": Param(10.0, "ms"),
+        "equations": "; ".join(f"d{state}/dt = -{state}/tau" for state in states),
+        "receptors": (Receptor("ex", "mV", f"{states[0]} += w"),),
+        "threshold": f"{states[0]} >= 0",
+    })  # fmt: skip
+    cells = net.population("cells", 4, target())
+    net.population("third", 2, Poisson(rate=5.0))
+    numbers = {p: 7.0 if given is None else 1.5 * given for p, given in ((p, kind.params()[p].default) for p in kind.params())}
+    numbers = {p: min(number, kind.params()[p].high or number) for p, number in numbers.items()}
+    third = {"modulator": net["third"], "modulator_delay": 2.5} if kind.on_modulator else {}
+    net.connect(cells >> cells, AllToAll(), kind(weight=Uniform(0.2, 0.9), delay=Uniform(0.5, 2.0), **third, **numbers))
+    made = again(net).projections["cells_to_cells"]
+    assert type(made.synapse) is kind
+    assert made.plasticity == net.projections["cells_to_cells"].plasticity
+    assert made.synapse.values == numbers
+    assert made.modulator == (("third", 25) if third else None)
+
+
+@pytest.mark.parametrize("name", [name for name in SYNAPSES if name not in PLASTIC])
 @pytest.mark.parametrize("receptor", [None, "in"])
 def test_every_synapse_comes_back(name: str, receptor: str | None) -> None:
     kind = SYNAPSES[name]
