@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eventsnn.models.networks import brunel, cuba, hpc_benchmark, microcircuit, small
+from eventsnn.models.networks import brunel, cobahh, cuba, hpc_benchmark, microcircuit, small
 from eventsnn.models.networks.hpc_benchmark import DELAY, NEURON, RATE, RULE, TAU_SYN, WEIGHT, G
 from eventsnn.models.networks.microcircuit import Microcircuit
 from eventsnn.network import Network
@@ -78,6 +78,16 @@ CUBA = {
     },
 }
 
+COBAHH = {
+    "excitatory": 3200,
+    "inhibitory": 800,
+    "p": 0.02,
+    "weight": (6.0, 67.0),
+    "delay": 0.1,
+    "V_m": (-65.0, 5.0),
+    "g": ((40.0, 15.0), (200.0, 120.0)),
+}
+
 HPC = {
     "sizes": (900, 225),
     "degrees": (9_000, 2_250),
@@ -95,6 +105,7 @@ CASES: Mapping[str, Case] = {
     "pd01": Case("microcircuit x0.1", "microcircuit", _microcircuit(0.1), lambda seed: microcircuit(0.1, seed)),
     "pd": Case("microcircuit x1", "microcircuit", _microcircuit(1.0), lambda seed: microcircuit(1.0, seed), without=("brian2",)),
     "cuba": Case("CUBA, 4,000 neurons", "cuba", CUBA, lambda seed: cuba(seed=seed), time=5000.0),
+    "cobahh": Case("COBAHH, 4,000 neurons", "cobahh", COBAHH, lambda seed: cobahh(seed=seed)),
     "hpc": Case("hpc_benchmark, 12.7 M synapses, plastic", "hpc", HPC, lambda seed: hpc_benchmark(0.1, seed), 50.0, 100.0),
     "small100": Case("100 neurons", "brunel", _brunel(100, (8, 2)), lambda seed: small(100, seed), time=10_000.0),
     "small1000": Case("1000 neurons", "brunel", _brunel(1000, (80, 20)), lambda seed: small(1000, seed), time=5000.0),

@@ -184,7 +184,58 @@ def hpc(p: dict[str, Any], seed: int) -> list[Any]:
     return parts
 
 
-FAMILIES = {"brunel": brunel, "microcircuit": microcircuit, "cuba": cuba, "hpc": hpc}
+def cobahh(p: dict[str, Any], seed: int) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    names = {
+        "C": 200 * b.pF,
+        "gl": 10 * b.nS,
+        "g_na": 20000 * b.nS,
+        "g_kd": 6000 * b.nS,
+        "El": -60 * b.mV,
+        "EK": -90 * b.mV,
+        "ENa": 50 * b.mV,
+        "VT": -63 * b.mV,
+        "Ee": 0 * b.mV,
+        "Ei": -80 * b.mV,
+        "te": 5 * b.ms,
+        "ti": 10 * b.ms,
+        "we": p["weight"][0] * b.nS,
+        "wi": p["weight"][1] * b.nS,
+    }
+    equations = """
+        dv/dt = (gl*(El-v)+ge*(Ee-v)+gi*(Ei-v)-g_na*(m*m*m)*h*(v-ENa)-g_kd*(n*n*n*n)*(v-EK))/C : volt
+        dm/dt = alpha_m*(1-m)-beta_m*m : 1
+        dn/dt = alpha_n*(1-n)-beta_n*n : 1
+        dh/dt = alpha_h*(1-h)-beta_h*h : 1
+        dge/dt = -ge/te : siemens
+        dgi/dt = -gi/ti : siemens
+        alpha_m = 0.32*(mV**-1)*4*mV/exprel((13*mV-v+VT)/(4*mV))/ms : Hz
+        beta_m = 0.28*(mV**-1)*5*mV/exprel((v-VT-40*mV)/(5*mV))/ms : Hz
+        alpha_h = 0.128*exp((17*mV-v+VT)/(18*mV))/ms : Hz
+        beta_h = 4./(1+exp((40*mV-v+VT)/(5*mV)))/ms : Hz
+        alpha_n = 0.032*(mV**-1)*5*mV/exprel((15*mV-v+VT)/(5*mV))/ms : Hz
+        beta_n = .5*exp((10*mV-v+VT)/(40*mV))/ms : Hz"""
+    group = b.NeuronGroup(
+        p["excitatory"] + p["inhibitory"],
+        equations,
+        threshold="v > -20*mV",
+        refractory=3 * b.ms,
+        method="exponential_euler",
+        namespace=names,
+    )
+    group.v = rng.normal(p["V_m"][0], p["V_m"][1], len(group)) * b.mV
+    for name, (mean, sd) in zip(("ge", "gi"), p["g"], strict=True):
+        setattr(group, name, np.maximum(rng.normal(mean, sd, len(group)), 0.0) * b.nS)
+    parts: list[Any] = [group]
+    ends = (group[: p["excitatory"]], group[p["excitatory"] :])
+    for pre, effect in zip(ends, ("ge += we", "gi += wi"), strict=True):
+        synapses = b.Synapses(pre, group, on_pre=effect, delay=p["delay"] * b.ms, namespace=names)
+        synapses.connect(p=p["p"])
+        parts.append(synapses)
+    return parts
+
+
+FAMILIES = {"cobahh": cobahh, "brunel": brunel, "microcircuit": microcircuit, "cuba": cuba, "hpc": hpc}
 
 
 def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:

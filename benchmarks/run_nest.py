@@ -78,7 +78,21 @@ def hpc(nest: Any, p: dict[str, Any]) -> list[Any]:
     return [exc, inh]
 
 
-FAMILIES = {"brunel": brunel, "microcircuit": microcircuit, "cuba": cuba, "hpc": hpc}
+def cobahh(nest: Any, p: dict[str, Any]) -> list[Any]:
+    exc, inh = (nest.Create("hh_cond_exp_traub", p[kind], {"E_L": -60.0, "I_e": 0.0}) for kind in ("excitatory", "inhibitory"))
+    everyone = exc + inh
+    everyone.V_m = nest.random.normal(*p["V_m"])
+    for pre, weight in zip((exc, inh), (p["weight"][0], -p["weight"][1]), strict=True):
+        nest.Connect(pre, everyone, {"rule": "pairwise_bernoulli", "p": p["p"]}, {"weight": weight, "delay": p["delay"]})
+    # NEST keeps conductances to itself: the same total arrives as one spike each
+    for (mean, sd), sign in zip(p["g"], (1.0, -1.0), strict=True):
+        kick = nest.Create("spike_generator", params={"spike_times": [p["delay"]]})
+        weights = sign * nest.math.max(nest.random.normal(mean, sd), 0.0)
+        nest.Connect(kick, everyone, "all_to_all", {"weight": weights, "delay": p["delay"]})
+    return [everyone]
+
+
+FAMILIES = {"cobahh": cobahh, "brunel": brunel, "microcircuit": microcircuit, "cuba": cuba, "hpc": hpc}
 
 
 MOST = 134_217_726
