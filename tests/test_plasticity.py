@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +275,7 @@ def test_the_decay_of_oja() -> None:
     spikes = np.array([20.0, 24.0, 60.0, 61.3, 90.0])
     found = weights(rule, [5.0, 100.0], spikes)[-1]
     exponent = 0.0
-    for k, (a, b) in enumerate(zip(spikes[:-1], spikes[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(spikes)):
         grown = np.exp(-(a - spikes[: k + 1]) / 15.0).sum()
         nodes, areas = np.polynomial.legendre.leggauss(40)
         s = (nodes + 1.0) * (b - a) / 2.0

@@ -1,8 +1,8 @@
 """Synapses that change in a checkpoint: weights by target, what their neurons remember, spikes on their way.
 
 Of projection p a piece holds, over its targets `plastic/p/post`: `degree`, `weight` and `variable/<k>` in order (target, k), and
-the words of their spikes, `kept` of each in `history`, and `past` states; of the sources `segment`, `last`, `pre`, `states`, `flying` and `third`, as
-cpu.plastic.Plastic gives them; `learning` is the factor.
+the words of their spikes, `kept` of each in `history`, and `past` states; of the sources `segment`, `last`, `pre`, `states`,
+`flying` and `third`, as cpu.plastic.Plastic gives them; `learning` is the factor.
 """
 
 from __future__ import annotations

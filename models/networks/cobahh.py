@@ -13,8 +13,8 @@ WEIGHTS = (6.0, 67.0)
 def cobahh(seed: int = 1, dt: float = 0.1) -> Network:
     """3200 excitatory and 800 inhibitory neurons, p = 0.02, doi:10.1007/s10827-007-0038-6; NEST's and Brian2's examples share it.
 
-    Potentials and conductances start as in Brian2's example, conductances at 0 where that draws them negative. The original has no
-    delay; here it is one step, the shortest there is.
+    Potentials and conductances start as in Brian2's example, conductances at 0 where that draws them negative. The original has
+    no delay; here it is one step, the shortest there is.
     """
     net = Network(seed=seed, dt=dt)
     start = {

@@ -7,7 +7,9 @@ from eventsnn.plasticity import PostTrace, PreTrace, SynapseModel
 
 
 class StdpOja(SynapseModel):
-    """Additive pairs, and weights that decay at oja y(t)^2 per ms, y being the target's trace (Oja, J. Math. Biol. 15 (1982) 267).
+    """Additive pairs, and weights that decay at oja y(t)^2 per ms, y being the target's trace.
+
+    E. Oja, J. Math. Biol. 15 (1982) 267.
 
     The decay is made up for at each spike of the target, exactly: from one spike, after which the trace is Y, to the next, s ms
     later, the integral of y^2 is tau_minus/2 Y^2 (1 - exp(-2 s/tau_minus)), which is tau_minus/2 y^2 (exp(2 s/tau_minus) - 1) in

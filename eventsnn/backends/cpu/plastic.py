@@ -39,8 +39,8 @@ class Plastic:
         third: tuple[int, int],
         read: Sequence[npt.NDArray[Any]],
     ) -> None:
-        """`exponent`: of the receptor; `span`: positions of the targets in the block, [low, high); `third`: ids of the neurons that
-        modulate, [low, high); `read`: states of the block."""
+        """`exponent`: of the receptor; `span`: positions of the targets in the block, [low, high); `third`: ids of the neurons
+        that modulate, [low, high); `read`: states of the block."""
         assert projection.plasticity is not None
         self.projection, self.rule, self.receptor = projection, projection.plasticity, table.kind.receptor
         self.first, self.segments, self.horizon, self.synapses = table.first, table.segments, table.horizon, table.synapses
@@ -128,8 +128,8 @@ class Plastic:
     def taken(self, now: int, row: int) -> dict[str, npt.NDArray[Any]]:
         """What the sources remember and what is on its way after step `now`; the source of row `row` is number 0.
 
-        `segment`: source << 32 | delay of each; `last`, `pre`, `states` of it. `flying`: source, step and how many times; `third`:
-        the same of the modulator, by id in the network.
+        `segment`: source << 32 | delay of each; `last`, `pre`, `states` of it. `flying`: source, step and how many times;
+        `third`: the same of the modulator, by id in the network.
         """
         self.make_up(now)
         keys = self._keys(row)
