@@ -70,6 +70,10 @@ class RecoveringParts:
             self._parts.build()
         except LOST as lost:
             self._mend(lost)
+        except NotJoined as lost:
+            if not self._silent():
+                raise  # all workers are well, and trying again would not help
+            self._mend(lost)
 
     def run(self, until: int, progress: Progress | None, note: Note) -> list[dict[str, float]]:
         self._require_whole()

@@ -22,6 +22,7 @@ import eventsnn as snn
 import eventsnn.part
 from eventsnn.scheduler import actors, watch
 from eventsnn.scheduler.errors import ClusterLost, NotJoined, WorkerLost
+from eventsnn.scheduler.recovery import RecoveringParts
 from tests.test_resume import assert_equal, change, mixed
 
 TIME = 1500.0
@@ -241,6 +242,37 @@ class Workers:
     def _start(self, module: str, *args: str) -> subprocess.Popen[bytes]:
         common = ["--scheduler-file", self.file, "--host", "127.0.0.1", "--no-dashboard"]
         return subprocess.Popen([sys.executable, "-m", module, *common, *args], stderr=subprocess.DEVNULL)
+
+
+def test_a_worker_that_hangs_while_the_first_links_are_made_is_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, silent = actors.meet, RecoveringParts._silent
+    hung: list[str] = []
+
+    def meet(door: Any, *args: Any) -> Any:
+        if door.rank == 1 and not hung:
+            hung.append("")
+            raise TimeoutError("part 0 did not connect to part 1 in time")
+        return plain(door, *args)
+
+    def found(self: Any) -> list[str]:
+        hung[0] = hung[0] or self.plan.shares[0].place.address
+        return [hung[0]] if len(self.plan.shares) == 2 else silent(self)
+
+    monkeypatch.setattr(actors, "meet", meet)
+    monkeypatch.setattr(RecoveringParts, "_silent", found)
+    monkeypatch.setattr(watch, "GRACE", 0.2)
+    here = {"processes": False, "dashboard_address": "127.0.0.1:0"}
+    with (
+        dask.config.set({"eventsnn.recovery-wait": 1.0}),
+        LocalCluster(n_workers=2, threads_per_worker=1, **here) as made,
+        made.get_client() as client,
+        snn.Simulation(mixed(), store=tmp_path / "run.zarr", client=client) as sim,
+    ):
+        assert len(sim.plan.shares) == 1
+        sim.run(10.0)
+    with snn.Simulation(mixed(), store=tmp_path / "alone.zarr") as sim:
+        sim.run(10.0)
+    assert_equal(tmp_path / "run.zarr", tmp_path / "alone.zarr")
 
 
 @pytest.mark.parametrize(("failures", "error"), [(1, ConnectionRefusedError("refused")), (99, TimeoutError("in time"))])
