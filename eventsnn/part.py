@@ -31,6 +31,8 @@ class Links(Protocol):
     fds: npt.NDArray[np.int32] | None
     deadline: float
     generation: int
+    latest: int
+    """Position of the peer whose packet was the last to come in the last exchange."""
 
     def exchange(self, step: int, packets: Sequence[memoryview]) -> list[memoryview]: ...
     def lost(self, peer: int, step: int, why: str) -> Exception: ...
@@ -93,6 +95,7 @@ class Part:
         """Exchange over sockets that libc cannot write to."""
         began = time.perf_counter()
         packets = links.exchange(self.step, crossing.packets())
+        crossing.waited(links.latest, time.perf_counter() - began)
         for peer, packet in zip(links.peers, packets, strict=True):
             why = crossing.accept(packet, self._engine.lists[-1], self.step)
             if why:
@@ -230,7 +233,14 @@ class Part:
             "threads": self._engine.number,
             "spikes": self.spikes,
             **{f"seconds_{k}": v for k, v in self._seconds.items()},
+            "waits": self._waits(),
         }
+
+    def _waits(self) -> dict[int, float]:
+        """Seconds of the exchanges in which the packet of each peer was the last to come, by rank."""
+        if self._links is None or self._crossing is None:
+            return {}
+        return dict(zip(self._links.peers, self._crossing.waits(), strict=True))
 
     def close(self) -> None:
         """Stop the threads, close the links, give memory back."""

@@ -30,7 +30,7 @@ from eventsnn.scheduler.partition import Partition
 from eventsnn.scheduler.placement import Placement, here
 from eventsnn.scheduler.plan import Plan, make_plan
 from eventsnn.scheduler.recording import Request
-from eventsnn.scheduler.report import RunReport, slowest
+from eventsnn.scheduler.report import RunReport, slowest, slowest_link
 from eventsnn.spec import NetworkSpec
 from eventsnn.units import grid_steps, magnitude
 
@@ -256,7 +256,8 @@ class Simulation:
 
         time (ms); spikes; populations (neurons, spikes, mean rate in Hz over all of that time); seconds by kind of work (of the
         slowest part in each run), of this simulation; real_time_factor; epoch (steps); quantisation (rounding of weights); parts,
-        with the seconds of each by kind and its bytes; slowest: the part for which the others wait, or None.
+        with the seconds of each by kind, its bytes, and its waits for each peer; slowest: the part for which the others wait, or
+        None; slowest_link: part, peer and seconds where a part waited longest for one peer, or None.
         """
         parts: list[dict[str, Any]] = []
         for rank, fact in self._ask(lambda _: [(s.rank, Call(s.rank, None, "statistics", ())) for s in self.plan.shares]):
@@ -279,6 +280,7 @@ class Simulation:
             quantisation=quantisation(self.spec),
             parts=parts,
             slowest=slowest(parts),
+            slowest_link=slowest_link(parts),
         )
 
     def _spikes(self) -> list[int]:

@@ -167,14 +167,14 @@ def swap(
     packets: Sequence[bytes | bytearray | memoryview],
     deadline: float,
     size: int | None = None,
-) -> list[memoryview]:
-    """Sends packets[k] over sockets[k] and returns the packet that came back over each; Stalled after `deadline` s of silence.
+) -> tuple[list[memoryview], int]:
+    """Sends packets[k] over sockets[k]; the packet that came back over each, and over which the last to come did.
 
-    `size`: bytes that each of them must have, where that is known.
+    `size`: bytes that each of them must have, where that is known. Raises Stalled after `deadline` s of silence.
     """
     peers = [_Peer(s, generation, step, p, size) for s, p in zip(sockets, packets, strict=True)]
     until = time.monotonic() + deadline
-    told = 0
+    told = latest = 0
     while True:
         more = False
         for k, peer in enumerate(peers):
@@ -185,7 +185,8 @@ def swap(
                     raise Stalled(k, f"{type(error).__name__}: {error}") from error
         waiting = [k for k, peer in enumerate(peers) if peer.events]
         if not waiting:
-            return [peer.body.data for peer in peers if peer.body is not None]
+            return [peer.body.data for peer in peers if peer.body is not None], latest
+        latest = waiting[-1]
         now = time.monotonic()
         begun = sum(peer.body is not None for peer in peers)
         done = sum(peer.moved for peer in peers) // STRIDE + begun - len(waiting)

@@ -59,6 +59,8 @@ class StreamLinks:
         self.rank = rank
         self.peers = (*ahead, *sorted(r for r in sockets if r < rank))
         self.deadline = deadline
+        self.latest = 0
+        """Position of the peer whose packet was the last to come in the last exchange."""
         self.generation = generation
         self._sockets = [sockets[r] for r in self.peers]
         plain = not any(isinstance(s, ssl.SSLSocket) for s in self._sockets)
@@ -75,7 +77,8 @@ class StreamLinks:
         `size`: bytes that all of the latter must have, where that is known.
         """
         try:
-            return swap(self._sockets, self.generation, step, packets, self.deadline, size)
+            found, self.latest = swap(self._sockets, self.generation, step, packets, self.deadline, size)
+            return found
         except Stalled as stalled:
             raise self.lost(self.peers[stalled.index], step, stalled.why) from stalled.__cause__
 

@@ -63,10 +63,14 @@ def _waits(report: Mapping[str, Any]) -> list[str]:
     least, most = report["slowest"], waits.index(max(waits))
     if least is None:
         return []
-    return [
+    told = [
         f"part {least} waits least for the others ({waits[least]:.2f} s, with the time that links take), part {most} most"
         f" ({waits[most]:.2f} s): part {least} is the slowest"
     ]
+    link = report["slowest_link"]
+    if link is not None and len(waits) > 2:
+        told.insert(0, f"part {link['part']} waited longest for part {link['peer']} ({link['seconds']:.2f} s): the slowest link")
+    return told
 
 
 def _rate(rate: float) -> str:
@@ -81,3 +85,12 @@ def slowest(parts: Sequence[Mapping[str, Any]]) -> int | None:
     """The part that waits least for others, which so wait for it; None where no part waits."""
     waits = [part["seconds_exchange"] for part in parts]
     return waits.index(min(waits)) if len(waits) > 1 and max(waits) > 0.0 else None
+
+
+def slowest_link(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """A part, a peer, and the seconds of the part's exchanges in which the packet of this peer was the last to come, where that
+    is most; None where no part waits.
+    """
+    waits = [(seconds, part, peer) for part, of in enumerate(parts) for peer, seconds in of["waits"].items()]
+    seconds, part, peer = max(waits, default=(0.0, 0, 0))
+    return {"part": part, "peer": peer, "seconds": seconds} if seconds > 0.0 else None

@@ -20,6 +20,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import eventsnn as snn
+import eventsnn.part
 import eventsnn.scheduler.dashboard as dashboard
 from eventsnn.models import FixedIndegree, IafPscExp, Parrot, PoissonInput, Static
 from eventsnn.scheduler.metrics import Collector, publish
@@ -365,6 +366,35 @@ def test_the_slowest_part_is_the_one_that_waits_least() -> None:
     assert slowest([{"seconds_exchange": wait} for wait in (0.5, 0.1, 0.7)]) == 1
     assert slowest([{"seconds_exchange": 0.0}, {"seconds_exchange": 0.0}]) is None
     assert slowest([{"seconds_exchange": 0.3}]) is None
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_slowest_link_is_the_one_that_is_waited_for(monkeypatch: pytest.MonkeyPatch, tls: bool) -> None:
+    """Part 2 dawdles between its epochs; whoever waits longest waits for it. With `tls` the links take Python's way."""
+    plain, advance = eventsnn.part.Part.connect, eventsnn.part.Part._advance
+
+    def connect(self: Any, links: Any, *args: Any) -> None:
+        if tls:
+            links.fds = None
+        plain(self, links, *args)
+
+    def dawdle(self: Any, until: int) -> None:
+        if self.rank == 2:
+            time.sleep(0.003)
+        advance(self, until)
+
+    monkeypatch.setattr(eventsnn.part.Part, "connect", connect)
+    monkeypatch.setattr(eventsnn.part.Part, "_advance", dawdle)
+    monkeypatch.setattr(eventsnn.part.Part, "_whole", lambda self, size: self._epoch)
+    with snn.Simulation(network(), parts=3, threads=1) as sim:
+        sim.run(100.0)
+        report = sim.report()
+    link = report["slowest_link"]
+    assert link["peer"] == 2 and link["part"] != 2
+    assert link["seconds"] > 0.5 * report["parts"][link["part"]]["seconds_exchange"] > 0.02
+    for part in report["parts"]:
+        assert 0.0 < sum(part["waits"].values()) <= part["seconds_exchange"] * 1.001
+    assert f"part {link['part']} waited longest for part 2" in repr(report)
 
 
 def test_a_report_prints_as_tables_and_is_a_dictionary() -> None:

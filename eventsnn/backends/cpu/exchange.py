@@ -25,7 +25,7 @@ ROOM = 1 << 17
 """Items that a packet may have memory for before the first of them has come."""
 STRIDE = 1 << 16
 """Bytes that must move within the deadline, if no header or packet is finished, or the peer counts as silent."""
-SENT, HAVE, NEED = range(3)
+SENT, HAVE, NEED, WAITED = range(4)
 PACKED, LAST, STEP, GENERATION, PATIENCE, LOST, WHY_LOST, NANOSECONDS, SEALED, SINCE = range(10)
 LOST_PEER = 128
 TRIES = 100
@@ -142,12 +142,15 @@ def _wait(fds, progress, sending, waiting, patience):
 
 @helper
 def exchange(fds, sending, receiving, progress, waiting, remote, neurons, state, clock):
-    """Send sending[i] to peer i, append the items it sends to `remote`. Returns (index of the lost peer or -1, why)."""
+    """Send sending[i] to peer i, append the items it sends to `remote`.
+
+    Returns (index of the lost peer, why), or (-1, the peer whose packet was the last to come).
+    """
     short = _prepare(progress, receiving)
     if short >= 0:
         return short, LOST_MEMORY
     left = 2 * fds.size
-    tries = 0
+    tries = latest = 0
     gained = until = 0
     while left:
         moved = False
@@ -178,6 +181,7 @@ def exchange(fds, sending, receiving, progress, waiting, remote, neurons, state,
                     gained += STRIDE
                 if progress[i, HAVE] == progress[i, NEED]:
                     left -= 1
+                    latest = i
                     gained += STRIDE
         if moved:
             continue
@@ -197,7 +201,7 @@ def exchange(fds, sending, receiving, progress, waiting, remote, neurons, state,
         why = _unpack(receiving[i], remote, neurons, state[SINCE], state[STEP])
         if why != 0:
             return i, why
-    return -1, 0
+    return -1, latest
 
 
 @helper
@@ -265,15 +269,17 @@ def cross(args, lists_address):
     if fds.size == 0:
         return 0
     began = _now(a[11])
-    progress = view(a[8], (peers, 3), np.int64)
+    progress = view(a[8], (peers, 4), np.int64)
     waiting = view(a[9], (peers, 2), np.int32)
     remote = lists[head[COUNT]]
     lost, why = exchange(fds, sending, receiving, progress, waiting, remote, a[1], state, a[11])
-    state[NANOSECONDS] += _now(a[11]) - began
+    taken = _now(a[11]) - began
+    state[NANOSECONDS] += taken
     if lost >= 0:
         state[LOST] = lost
         state[WHY_LOST] = why
         return LOST_PEER
+    progress[why, WAITED] += taken
     return 0
 
 
@@ -297,9 +303,10 @@ class Crossing:
         self.sending = np.zeros((peers, 3), np.int64)
         self.receiving = np.zeros((peers, 3), np.int64)
         self.state = np.zeros(10, np.int64)
+        self.progress = np.zeros((peers, 4), np.int64)
         self.neurons = len(masks)
         self.state[GENERATION], self.state[PATIENCE] = generation, int(deadline * 1000)
-        scratch = (np.zeros((peers, 3), np.int64), np.zeros((peers, 2), np.int32), self.state, np.zeros(2, np.int64))
+        scratch = (self.progress, np.zeros((peers, 2), np.int32), self.state, np.zeros(2, np.int64))
         CROSS.address  # noqa: B018  compiled now, not in the run
         self.operation = Operation(CROSS, peers, *masks.shape, masks, self.sending, self.receiving, fds, len(fds), *scratch)
 
@@ -330,6 +337,14 @@ class Crossing:
         out = float(self.state[NANOSECONDS]) * 1e-9
         self.state[NANOSECONDS] = 0
         return out
+
+    def waited(self, peer: int, seconds: float) -> None:
+        """Count time of an exchange by another way in which the packet of this peer was the last to come."""
+        self.progress[peer, WAITED] += int(seconds * 1e9)
+
+    def waits(self) -> list[float]:
+        """Seconds of the exchanges in which each peer's packet was the last to come."""
+        return (self.progress[:, WAITED] * 1e-9).tolist()
 
     def lost(self) -> tuple[int, str]:
         """The peer that was lost, by position, and why."""
