@@ -35,6 +35,8 @@ class Links(Protocol):
     deadline: float
     """Seconds of silence after which a peer counts as lost."""
     generation: int
+    latest: int
+    """Position of the peer whose packet was the last to come in the last exchange."""
 
     def exchange(self, step: int, packets: Sequence[Packet], size: int | None = None) -> list[memoryview]: ...
 

@@ -344,7 +344,7 @@ class Crossing:
 
     def waits(self) -> list[float]:
         """Seconds of the exchanges in which each peer's packet was the last to come."""
-        return (self.progress[:, WAITED] * 1e-9).tolist()
+        return [float(nanoseconds) * 1e-9 for nanoseconds in self.progress[:, WAITED]]
 
     def lost(self) -> tuple[int, str]:
         """The peer that was lost, by position, and why."""
