@@ -67,7 +67,7 @@ class Recorder:
         overwrite: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         flush_seconds: float = 1.0,
-        queue_bytes: int = 256 << 20,
+        queue_bytes: int = 16 << 20,
         patience: float = 300.0,
         since: Since | None = None,
     ) -> None:

@@ -308,8 +308,7 @@ def test_memory_does_not_grow_with_the_length_of_a_run(root: Path, tmp_path: Pat
         with snn.Simulation(net, store="run.zarr") as sim:
             sim.run(500.0)
             short = peak()
-            for _ in range(10):  # rows wait in memory for a disk that is slow, at the longest until a run returns
-                sim.run(500.0)
+            sim.run(5000.0)
             print(short, peak(), sim["cells"].counts().sum())
         """
     done = script(root, tmp_path, text)

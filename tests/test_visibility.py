@@ -393,7 +393,7 @@ def test_the_slowest_link_is_the_one_that_is_waited_for(monkeypatch: pytest.Monk
     assert link["peer"] == 2 and link["part"] != 2
     assert link["seconds"] > 0.5 * report["parts"][link["part"]]["seconds_exchange"] > 0.02
     for part in report["parts"]:
-        assert 0.0 < sum(part["waits"].values()) <= part["seconds_exchange"] * 1.001
+        assert sum(part["waits"].values()) == pytest.approx(part["seconds_exchange"], rel=0.1)
     assert f"part {link['part']} waited longest for part 2" in repr(report)
 
 
