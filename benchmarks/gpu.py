@@ -1,13 +1,14 @@
 """What a GPU gives: `python -m benchmarks.gpu` on a machine with one; figures go to results/gpu.json.
 
-The microcircuit at full scale with and without recording, its bits against the CPU's, the tests of backend cuda, what each launch
-of a step costs, and Brunel's, CUBA's and small networks.
+The microcircuit at full scale with and without recording, its energy, and its bits against the CPU's; the tests of backend cuda,
+and compute-sanitizer where it is installed; what each launch of a step costs; the side-by-side networks; up to a million neurons.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,8 @@ import numpy as np
 import eventsnn as snn
 from benchmarks.cases import CASES
 from eventsnn.devices import Gpu, find_gpu
-from eventsnn.models.networks import microcircuit
+from eventsnn.lower import lower
+from eventsnn.models.networks import brunel, microcircuit
 
 RESULTS = Path(__file__).resolve().parent / "results" / "gpu.json"
 REFERENCE = (0.903, 2.965, 4.414, 5.876, 7.569, 8.633, 1.105, 7.829)
@@ -38,8 +40,9 @@ def full(recorded: bool, duration: float) -> dict[str, Any]:
         built = time.perf_counter()
         sim.run(500.0)
         before, started = _counts(sim, net), time.perf_counter()
-        sim.run(duration)
-        ended = time.perf_counter()
+        with Power() as power:
+            sim.run(duration)
+            ended = time.perf_counter()
         rates = (_counts(sim, net) - before) / (duration * 1e-3)
         facts = sim.report()["parts"][0]  # type: ignore[index]
     return {
@@ -47,6 +50,8 @@ def full(recorded: bool, duration: float) -> dict[str, Any]:
         "build_s": built - began,
         "real_time_factor": (ended - started) / (duration * 1e-3),
         "us_per_step": (ended - started) / (duration / 0.1) * 1e6,
+        "watts": power.watts,
+        "nJ_per_event": None if power.watts is None else power.watts * (ended - started) / _events(net, rates, duration) * 1e9,
         "rates_Hz": rates.round(3).tolist(),
         "largest_deviation_from_nest": float(np.abs(rates / REFERENCE - 1.0).max()),
         "synapses": facts["synapses"],
@@ -55,8 +60,31 @@ def full(recorded: bool, duration: float) -> dict[str, Any]:
     }
 
 
+class Power:
+    """The mean power of the GPU while it is used with `with`, by nvidia-smi; None where that tells nothing."""
+
+    watts: float | None = None
+
+    def __enter__(self) -> Power:
+        ask = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "--loop-ms=100"]
+        self._asked = subprocess.Popen(ask, stdout=subprocess.PIPE, text=True) if shutil.which(ask[0]) else None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._asked is not None:
+            self._asked.terminate()
+            told = [float(x) for x in self._asked.communicate(timeout=20)[0].split("\n")[:-1] if x.replace(".", "", 1).isdigit()]
+            self.watts = sum(told) / len(told) if told else None
+
+
 def _counts(sim: Any, net: snn.Network) -> Any:
     return np.array([sim[name].counts().mean() for name in net.populations])
+
+
+def _events(net: snn.Network, rates: Any, duration: float) -> float:
+    """Synaptic events of a run."""
+    sent = [p.rule.degree.total * float(rates[p.pre]) for p in lower(net).projections]  # type: ignore[union-attr]
+    return sum(sent) * duration * 1e-3
 
 
 def identity(duration: float = 100.0) -> dict[str, Any]:
@@ -76,11 +104,27 @@ def case(name: str) -> dict[str, Any]:
     c = CASES[name]
     net = c.network(1)
     with snn.Simulation(net, backend="cuda") as sim:
+        sim.run(c.settle)
+        started = time.perf_counter()
+        sim.run(c.time)
+        wall = time.perf_counter() - started
+    return {"case": name, "real_time_factor": wall / c.time * 1e3, "us_per_step": wall / (c.time / net.dt) * 1e6}
+
+
+def scaling(neurons: int) -> dict[str, Any]:
+    """Brunel's network with so many neurons, in-degrees of 1000 + 250."""
+    net = brunel(neurons)
+    net._recordings.clear()
+    began = time.perf_counter()
+    with snn.Simulation(net, backend="cuda") as sim:
+        built = time.perf_counter()
         sim.run(100.0)
         started = time.perf_counter()
-        sim.run(1000.0)
+        sim.run(500.0)
         wall = time.perf_counter() - started
-    return {"case": name, "real_time_factor": wall, "us_per_step": wall / (1000.0 / net.dt) * 1e6}
+        facts = sim.report()["parts"][0]  # type: ignore[index]
+    told = {"build_s": built - began, "real_time_factor": wall / 0.5, "synapses": facts["synapses"], "bytes": facts["bytes"]}
+    return {"neurons": neurons, **told}
 
 
 def parts_of_a_step() -> dict[str, float]:
@@ -110,15 +154,31 @@ def parts_of_a_step() -> dict[str, float]:
 
 
 def tests() -> dict[str, Any]:
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/test_cuda_engine.py"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=RESULTS.parents[2])
+    """`pytest -m gpu`: the bits of backend cpu, of every model, rule and synapse."""
+    files = [f"tests/test_{name}_cuda.py" for name in ("neurons", "plasticity", "rules")]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/test_cuda_engine.py", *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=RESULTS.parents[2])
     return {"returncode": done.returncode, "last": done.stdout[-1500:]}
+
+
+def sanitizer() -> dict[str, Any]:
+    """memcheck and racecheck of a network of 250 neurons."""
+    if not shutil.which("compute-sanitizer"):
+        return {"skipped": "compute-sanitizer is not installed"}
+    script = "import eventsnn as snn; from eventsnn.models.networks import small; "
+    script += "sim = snn.Simulation(small(250), backend='cuda'); sim.run(20.0); sim.close()"
+    out = {}
+    for tool in ("memcheck", "racecheck"):
+        command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=RESULTS.parents[2])
+        out[tool] = {"returncode": done.returncode, "last": done.stdout[-600:]}
+    return out
 
 
 @click.command()
 @click.option("--time", "duration", default=10_000.0, show_default=True, help="ms of the full microcircuit.")
 @click.option("--out", default=str(RESULTS), show_default=True, help="Where the figures go.")
-@click.option("--skip", multiple=True, help="Leave out: tests, identity, full, recorded, cases, parts.")
+@click.option("--skip", multiple=True, help="Leave out: full, identity, recorded, tests, parts, cases, scaling, sanitizer.")
 def main(duration: float, out: str, skip: tuple[str, ...]) -> None:
     """Measure, and keep every figure as soon as it is there."""
     gpu = find_gpu()
@@ -131,7 +191,9 @@ def main(duration: float, out: str, skip: tuple[str, ...]) -> None:
         "recorded": lambda: full(True, duration),
         "tests": tests,
         "parts": parts_of_a_step,
-        "cases": lambda: [case(name) for name in ("brunel", "pd01", "cuba", "small1000", "small100")],
+        "cases": lambda: [case(name) for name in ("brunel", "pd01", "cuba", "cobahh", "hpc", "small1000", "small100")],
+        "scaling": lambda: [scaling(n) for n in (10_000, 100_000, 1_000_000)],
+        "sanitizer": sanitizer,
     }
     for name, measure in work.items():
         if name in skip:

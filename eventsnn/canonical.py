@@ -20,6 +20,7 @@ from eventsnn.network import Network
 from eventsnn.plasticity import SynapseModel
 from eventsnn.projection import Projection
 from eventsnn.receptors import candidates
+from eventsnn.recording import Recording
 from eventsnn.selection import Population, Selection
 from eventsnn.stimulation import Stimulation
 from eventsnn.units import magnitude, own_unit
@@ -276,11 +277,18 @@ def _network(network: Network) -> dict[str, Any]:
         "populations": [_population(p) for p in network.populations.values()],
         "projections": [_projection(p) for p in network.projections.values()],
         "stimuli": [_stimulation(s) for s in network.stimulations],
-        "recordings": [
-            {"path": r.path, "target": _selection(r.target), "what": r.what, "every": r.every, "dtype": r.dtype}
-            for r in network.recordings.values()
-        ],
+        "recordings": [_recording(r) for r in network.recordings.values()],
     }
+
+
+def _recording(r: Recording) -> dict[str, Any]:
+    described = {"path": r.path, "target": _selection(r.target), "what": r.what, "every": r.every, "dtype": r.dtype}
+    optional = {
+        "keep": r.keep or None,
+        "projection": r.projection,
+        "sources": None if r.sources is None else _selection(r.sources),
+    }
+    return {**described, **{name: value for name, value in optional.items() if value is not None}}
 
 
 def _population(p: Population) -> dict[str, Any]:
@@ -312,7 +320,8 @@ def _projection(p: Projection) -> dict[str, Any]:
     ends = {"name": p.name, "pre": _selection(p.pre), "post": _selection(p.post)}
     synapse = _weighted(p.synapse, p.post.population, p.receptor)
     shared = {} if p.like is None else {"like": p.like}
-    return {**ends, "rule": plain(p.rule), "synapse": synapse, "receptor": p.receptor, **shared}
+    kept = {"procedural": True} if p.procedural else {}
+    return {**ends, "rule": plain(p.rule), "synapse": synapse, "receptor": p.receptor, **shared, **kept}
 
 
 def _stimulation(s: Stimulation) -> dict[str, Any]:

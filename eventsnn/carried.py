@@ -21,7 +21,7 @@ F8 = npt.NDArray[np.float64]
 WORDS = ("pre", "post", "pos_pre", "pos_post", "distance")
 """Arguments of a function that gives weights or delays: indices in the populations, positions, and distances of all synapses."""
 LISTED = 50_000_000
-"""Most synapses of AllToAll whose weights or delays a function gives one by one."""
+"""Most synapses of one projection whose weights or delays a function gives one by one."""
 
 
 def common_space(pre: Selection, post: Selection, what: str) -> spec.Space:
@@ -36,16 +36,23 @@ def common_space(pre: Selection, post: Selection, what: str) -> spec.Space:
 
 
 class Carried:
-    """Weights and delays of the connections that a rule makes; `edges` are listed, or located, where a value needs it."""
+    """Weights and delays of the connections that a rule makes; `edges` are listed, or located, where a value needs it.
+
+    `functions`: those of them that a function gives once the connections have been drawn. Until then they are 1.
+    """
 
     def __init__(self, who: str, pre: Selection, post: Selection, edges: spec.Rule) -> None:
         self.who, self.pre, self.post, self.edges = who, pre, post, edges
+        self.functions: tuple[str, ...] = ()
 
     def values(self, given: object, unit: str, word: str) -> spec.Value:
         """A weight or a delay: a number, a distribution, a function, or an array, one entry per explicit edge."""
         who = f"{self.who}: {word}"
         if callable(given) and not hasattr(given, "magnitude"):
             given = self._called(given, who)
+            if given is None:
+                self.functions = (*self.functions, word)
+                return spec.Fixed(1.0)
         if not shapes_of(given):
             return _per_synapse(given, spec.plain_rule(self.edges), unit, who)
         with on_behalf_of(who):
@@ -55,7 +62,15 @@ class Carried:
             near = isinstance(rule, spec.NearPairs | spec.NearSources | spec.NearTargets)
             return shaped(given, rule.profile.reach if near else farthest(self.edges.space))  # type: ignore[arg-type, union-attr]
 
+    def parameter(self, given: object, unit: str, word: str) -> spec.Value:
+        """A parameter of synapses: a number, a distribution, or an array, one entry per explicit edge."""
+        who = f"{self.who}: {word}"
+        if (callable(given) and not hasattr(given, "magnitude")) or shapes_of(given):
+            raise ParameterError(f"{who} must be a number, a distribution or an array; only weights and delays may be functions")
+        return _per_synapse(given, spec.plain_rule(self.edges), unit, who)
+
     def _called(self, function: Callable[..., object], who: str) -> object:
+        """What a function gives for connections that are known; None where they are drawn first."""
         words = list(signature(function).parameters)
         wrong = [word for word in words if word not in WORDS]
         if wrong or not words:
@@ -65,16 +80,14 @@ class Carried:
         listed = self._listed()
         if listed is None and words == ["distance"]:
             return OfDistance(function)  # type: ignore[arg-type]
-        if listed is None:
-            raise ParameterError(
-                f"{who}: a function of {', '.join(words)} goes with connections that are known beforehand (Explicit, OneToOne, "
-                f"AllToAll up to {LISTED:,} synapses); with others, only one of the distance does"
-            )
-        pre, post = self.pre.subset.array()[listed.pre], self.post.subset.array()[listed.post]
-        given: dict[str, object] = {"pre": pre, "post": post}
         if set(words) & set(WORDS[2:]):
             with on_behalf_of(who):
                 space = common_space(self.pre, self.post, "its function")
+        if listed is None:
+            return None
+        pre, post = self.pre.subset.array()[listed.pre], self.post.subset.array()[listed.post]
+        given: dict[str, object] = {"pre": pre, "post": post}
+        if set(words) & set(WORDS[2:]):
             d = space.dimensions
             given |= {"pos_pre": space.pre[listed.pre, :d], "pos_post": space.post[listed.post, :d]}
             given["distance"] = distances(space, listed)

@@ -15,6 +15,7 @@ from eventsnn.values import bounds
 if TYPE_CHECKING:
     from eventsnn.network import Network
     from eventsnn.projection import Projection
+    from eventsnn.recording import Recording
 
 SEGMENT_BYTES = 8
 """A pointer pair per (source, delay)."""
@@ -57,7 +58,12 @@ def memory(network: Network) -> float:
 
 
 def projection_bytes(projection: Projection) -> float:
-    """2 bytes per synapse of one constant weight, 4 with drawn and 6 with explicit weights, and 8 per (source, delay)."""
+    """2 bytes per synapse of one constant weight, 4 with drawn and 6 with explicit weights, and 8 per (source, delay).
+
+    Of a procedural projection, 4 per target.
+    """
+    if projection.procedural:
+        return 4.0 * len(projection.post)
     match projection.weight:
         case spec.Fixed():
             each = 2
@@ -84,7 +90,7 @@ def _tables(network: Network) -> list[Table]:
     projections = (_projection_row(p, network.dt) for p in network.projections.values())
     stimuli = ((repr(s.target), _brief(s.stimulus)) for s in network.stimulations)
     recordings = (
-        (r.path, f"{len(r.target):,}", f"{r.every * network.dt:g} ms" if r.every else "each", r.dtype if r.every else "")
+        (r.path, _recorded(r), f"{r.every * network.dt:g} ms" if r.every else "each", r.dtype if r.every else "")
         for r in network.recordings.values()
     )
     tables = [
@@ -96,11 +102,16 @@ def _tables(network: Network) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
+def _recorded(r: Recording) -> str:
+    """How many neurons; of synapses, those between which they lie."""
+    return f"{len(r.target):,}" if r.projection is None else f"onto {len(r.target):,}"
+
+
 def _projection_row(p: Projection, dt: float) -> tuple[str, ...]:
     unit = p.post.population.model.receptors[p.receptors[0]].unit
-    weight = _span(*bounds(p.weight), unit)
+    weight = "a function" if "weight" in p.functions else _span(*bounds(p.weight), unit)
     least, most = p.delay_bounds
-    delay = _span(least * dt, most * dt, "ms")
+    delay = "a function" if "delay" in p.functions else _span(least * dt, most * dt, "ms")
     return p.name, _brief(p.rule), f"{round(p.expected):,}", weight, delay, _bytes(projection_bytes(p))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import is_dataclass, replace
 from inspect import signature
 from typing import Any, cast
@@ -16,15 +16,19 @@ from eventsnn.carried import distances
 from eventsnn.errors import KindError, ParameterError, ShapeError
 from eventsnn.model import Rule, Synapse
 from eventsnn.plasticity import SynapseModel
-from eventsnn.projection import Projection
+from eventsnn.projection import Edit, Projection, check_listed, delay_steps
+from eventsnn.values import as_value
 
+Ids = npt.NDArray[Any]
 WORDS = ("pre", "post", "pos_pre", "pos_post", "distance", "weight", "delay")
+NOWHERE = ("pre", "post", "weight", "delay")
+"""Of these, what there is without positions."""
 
 
 def pruned(p: Projection, keep: object) -> tuple[Rule, Synapse]:
     """Without the edges where `keep` is false: a mask, or a function of some of WORDS that returns one."""
     who = f"projection {p.name!r}: prune"
-    edges = _explicit(p, who)
+    edges = _explicit(p)
     mask = np.asarray(_called(p, edges, keep, who) if callable(keep) else keep)
     if mask.dtype != np.bool_ or mask.shape != edges.pre.shape:
         raise ShapeError(
@@ -37,7 +41,7 @@ def pruned(p: Projection, keep: object) -> tuple[Rule, Synapse]:
 def extended(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, weight: object, delay: object) -> tuple[Rule, Synapse]:
     """With more edges, after those that are there; None: the weight or the delay that all have."""
     who = f"projection {p.name!r}: extend"
-    edges = _explicit(p, who)
+    edges = _explicit(p)
     more = np.asarray(pre), np.asarray(post)
     if more[0].shape != more[1].shape or more[0].ndim != 1:
         raise ShapeError(f"{who}: {more[0].shape} sources but {more[1].shape} targets; give one pair per connection")
@@ -56,8 +60,13 @@ def extended(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, weight: obj
     return rule, _with(p.synapse, who, **joined)
 
 
-def scaled(p: Projection, factor: float) -> Synapse:
+def rescaled(p: Projection, factor: float) -> tuple[Rule, Synapse]:
     """With every weight times a factor."""
+    return p.rule, scaled(p, factor)
+
+
+def scaled(p: Projection, factor: float) -> Synapse:
+    """The synapse with every weight times a factor."""
     weight = p.synapse.weight
     if callable(weight) and not hasattr(weight, "magnitude"):
         raise ParameterError(f"projection {p.name!r}: scale: its weight is a function; give one that returns other numbers")
@@ -74,14 +83,64 @@ def with_values(synapse: Synapse, weight: object, delay: object, who: str) -> Sy
     return cast(Synapse, _with(synapse, who, **given)) if given else synapse
 
 
-def _explicit(p: Projection, who: str) -> spec.Edges:
-    inner = spec.plain_rule(p.edges)
-    if not isinstance(inner, spec.Edges) or not hasattr(p.rule, "pre"):
+def is_drawn(p: Projection) -> bool:
+    """Whether its edges are not known before a simulation is made."""
+    return p.listed or not (isinstance(spec.plain_rule(p.edges), spec.Edges) and hasattr(p.rule, "pre"))
+
+
+def edited(p: Projection, edit: Edit, who: str) -> Projection:
+    """Of drawn edges: the same, to be edited as a simulation is made."""
+    who = f"projection {p.name!r}: {who}"
+    if p.procedural:
+        raise ParameterError(f"{who}: procedural=True keeps no edge that could be changed; connect it without")
+    check_listed(p.expected, who)
+    return replace(p, edits=(*p.edits, edit))
+
+
+def check_pruned(p: Projection, keep: object) -> None:
+    """As far as `keep` can be judged before the edges are drawn."""
+    who = f"projection {p.name!r}: prune"
+    if not callable(keep):
         raise ParameterError(
-            f"{who}: its edges are drawn by {type(p.rule).__name__} as it is built; take those that a Simulation gives, "
-            "sim[name].weights(), and connect them by Explicit(pre, post)"
+            f"{who}: its edges are drawn by {type(p.rule).__name__} as a simulation is made, so a mask has no order to follow; "
+            f"give a function of some of {', '.join(WORDS)}"
         )
+    placed = p.pre.population.places is not None and p.post.population.places is not None
+    _check_words(list(signature(keep).parameters), WORDS if placed else NOWHERE, who)
+
+
+def check_extended(p: Projection, dt: float, pre: Ids, post: Ids, weight: object, delay: object) -> None:
+    """What can be judged of more edges before the others are drawn."""
+    who = f"projection {p.name!r}: extend"
+    if pre.shape != post.shape or pre.ndim != 1:
+        raise ShapeError(f"{who}: {pre.shape} sources but {post.shape} targets; give one pair per connection")
+    for word, ids, n in (("pre", pre, len(p.pre)), ("post", post, len(p.post))):
+        if ids.size and ids.dtype.kind not in "iu":
+            raise KindError(f"{who}: {word} must hold whole numbers, positions in its side, not {ids.dtype}")
+        if ids.size and not 0 <= ids.min() <= ids.max() < n:
+            raise ParameterError(
+                f"{who}: {word} holds {ids[(ids < 0) | (ids >= n)][0]}, but that side has {n} neurons (0 to {n - 1})"
+            )
+    for word, given in (("weight", weight), ("delay", delay)):
+        there = getattr(p.synapse, word)
+        if given is None and (isinstance(there, Distribution) or callable(there)):
+            raise ParameterError(f"{who}: the new edges need {word}=, as those that are there do not share one number")
+        if given is not None:
+            value = as_value(given, len(pre), "" if word == "weight" else "ms", f"{who}: {word}")
+            if word == "delay":
+                delay_steps(value, dt, who)
+
+
+def _explicit(p: Projection) -> spec.Edges:
+    inner = spec.plain_rule(p.edges)
+    assert isinstance(inner, spec.Edges)
     return inner
+
+
+def _check_words(words: list[str], known: Collection[str], who: str) -> None:
+    wrong = [word for word in words if word not in known]
+    if wrong or not words:
+        raise ParameterError(f"{who}: a function takes some of {', '.join(known)} here, not {', '.join(wrong) or 'none'}")
 
 
 def _called(p: Projection, edges: spec.Edges, keep: Callable[..., Any], who: str) -> Any:
@@ -94,9 +153,7 @@ def _called(p: Projection, edges: spec.Edges, keep: Callable[..., Any], who: str
         value = getattr(p.synapse, word)
         if not isinstance(value, Distribution) and not callable(value):
             given[word] = np.broadcast_to(np.asarray(value, np.float64), len(edges.pre))
-    wrong = [word for word in words if word not in given]
-    if wrong or not words:
-        raise ParameterError(f"{who}: a function takes some of {', '.join(given)} here, not {', '.join(wrong) or 'none'}")
+    _check_words(words, given, who)
     return keep(**{word: given[word] for word in words})
 
 

@@ -253,6 +253,11 @@ class ProjectionHandle:
 
         Parrots only tell weights > 0, which are 1 then, from others.
         """
+        if self._spec.projections[self._index].procedural:
+            raise ParameterError(
+                f"{self._who}.set_weights: its synapses are not kept, so their weights cannot be set; connect it without "
+                "procedural=True"
+            )
         pieces, order = self._pieces()
         whole = {name: np.concatenate([piece[name] for piece in pieces])[order] for name in ("pre", "post", "weight", "delay")}
         made = self._weights(values(whole) if callable(values) else values)

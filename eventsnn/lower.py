@@ -13,7 +13,9 @@ from eventsnn.errors import ParameterError, unknown_name
 from eventsnn.fixed_point import WIDE_BITS, Arrival, floor_log2, grid, magnitude, quantum, rounding
 from eventsnn.keys import key
 from eventsnn.network import Network
+from eventsnn.plasticity import SynapseModel
 from eventsnn.projection import Projection
+from eventsnn.recording import WEIGHT, Recording, variables
 from eventsnn.selection import Population
 from eventsnn.stimulation import Stimulation
 from eventsnn.values import bounds
@@ -31,6 +33,11 @@ def lower(network: Network, precision: str = "float64") -> spec.NetworkSpec:
         raise unknown_name("simulation", "precision", str(precision), PRECISIONS)
     if not network.populations:
         raise ParameterError("network: there is no population; add one with network.population(name, n, model)")
+    for p in network.projections.values():
+        if p.listed:
+            raise ParameterError(
+                f"projection {p.name!r}: its connections are listed first, by eventsnn.explicit.explicit(network)"
+            )
     positions = {name: k for k, name in enumerate(network.populations)}
     quanta = _quanta(network)
     return spec.NetworkSpec(
@@ -45,7 +52,9 @@ def lower(network: Network, precision: str = "float64") -> spec.NetworkSpec:
                 r.path, positions[r.target.population.name], r.target.subset, r.what, r.every, r.dtype, r.unit, r.keep
             )
             for r in network.recordings.values()
+            if r.projection is None
         ),
+        synapse_recordings=tuple(_of_synapses(r, network) for r in network.recordings.values() if r.projection is not None),
     )  # fmt: skip
 
 
@@ -131,6 +140,7 @@ def _projection(p: Projection, seed: int, positions: Mapping[str, int], quanta: 
         by_sign=p.receptor is None and len(target.model.receptors) > 1,
         plasticity=p.plasticity,
         modulator=None if p.modulator is None else (positions[p.modulator[0]], p.modulator[1]),
+        procedural=p.procedural,
     )
 
 
@@ -150,6 +160,16 @@ def _stimulus(s: Stimulation, network: Network, positions: Mapping[str, int], qu
     if s.pulse is None or not _relays(population) or not isinstance(made, spec.PoissonStimulus):
         return made
     return replace(made, weight=int(s.pulse > 0.0))
+
+
+def _of_synapses(r: Recording, network: Network) -> spec.SynapseRecording:
+    projection = network.projections[str(r.projection)]
+    assert isinstance(projection.synapse, SynapseModel)
+    variable = None if r.what == WEIGHT else variables(projection.synapse).index(r.what)
+    position = list(network.projections).index(projection.name)
+    sources = projection.pre if r.sources is None else r.sources
+    ends = (sources.subset, r.target.subset)
+    return spec.SynapseRecording(r.path, position, *ends, r.what, variable, r.every, r.dtype, r.unit, r.keep)
 
 
 def _relays(population: Population) -> bool:

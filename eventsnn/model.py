@@ -42,7 +42,10 @@ class Param:
 
     def value(self, given: object, size: int, who: str) -> spec.Value:
         """The value for `size` elements, in the unit declared and inside the range declared, or an error naming `who`."""
-        value = as_value(given, size, self.unit, who)
+        return self.checked(as_value(given, size, self.unit, who), who)
+
+    def checked(self, value: spec.Value, who: str) -> spec.Value:
+        """The value, inside the range declared, or an error naming `who`."""
         least, most = bounds(value)
         wrong = (
             (self.above is not None and not least > self.above and f"> {self.above:g}")
@@ -143,16 +146,19 @@ class NeuronModel(Model):
     names the parameter with the refractory time, during which no spike is made and the states in `hold` keep their values and
     drop their input; `release` are assignments made in the last step of it, `always` those of every step, before the threshold is
     tested. With `crossing`, a spike is made when the condition becomes true. What is not linear is integrated by `method`:
-    "exponential_euler" (default where every such equation is affine in its own state), "rk4" (else), "euler", or
+    "exponential_euler" (default where every such equation is affine in its own state), "rk4" (else), "rk4_divided", "euler", or
     "sequential_euler", where an equation speaks of the new values of the states above it. The step is fixed: a
-    term that explodes needs a bound, such as exp((min(V_m, V_peak) - V_T)/Delta_T).
+    term that explodes needs a bound, such as exp((min(V_m, V_peak) - V_T)/Delta_T). With "rk4_divided", for a potential with one
+    such exponential and a threshold V_m >= V_peak, the step of a spike is divided: the crossing is located, the reset made there,
+    and the rest of the step goes on from it. The spike is stamped with the end of the step, where input arrives and, if there is
+    one, the refractory time begins.
 
     An expression takes + - * / **, comparisons, and, or, not, `a if condition else b`, where(condition, a, b), exp, log, sqrt,
     tanh, abs, min, max, clip(x, low, high) and exprel(x) = (exp(x) - 1)/x. A term factor*xi in an equation is white noise of unit
-    1/sqrt(ms), integrated by Euler and Maruyama; xi_1, xi_2, ... are independent of it and of each other. In conditions and
-    assignments each uniform() is a number in (0, 1) and each normal() one of mean 0 and variance 1, drawn in every step; dt is
-    the step, and before(x) what the state x was before it. Draws are functions of (seed, population, neuron, step): nothing else
-    changes them.
+    1/sqrt(ms), exact on the grid where the equation is linear and the factor made of parameters, else integrated by Euler and
+    Maruyama; xi_1, xi_2, ... are independent of it and of each other. In conditions and assignments each uniform() is a number in
+    (0, 1) and each normal() one of mean 0 and variance 1, drawn in every step; dt is the step, and before(x) what the state x was
+    before it. Draws are functions of (seed, population, neuron, step): nothing else changes them.
 
     The units of parameters, states and receptors are held against every line, unless `check_units` is False or none is declared.
     Bare numbers may be added to anything; names of units stand for 1 (10*mV).

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+import numpy as np
 import numpy.typing as npt
 
 from eventsnn import describe
 from eventsnn.arguments import on_behalf_of, one_number, shown, whole_number
-from eventsnn.editing import extended, pruned, scaled, with_values
+from eventsnn.editing import check_extended, check_pruned, edited, extended, is_drawn, pruned, rescaled, with_values
 from eventsnn.errors import KindError, ParameterError, SelectionError, unknown_name
 from eventsnn.keys import key
+from eventsnn.mirrored import Mirrored, mirrored
 from eventsnn.model import Model, Rule, Stimulus, Synapse, kept
 from eventsnn.names import between, check_name, check_path, first_free
 from eventsnn.positions import Places, places
-from eventsnn.projection import Projection, projection
-from eventsnn.recording import Recording, recording
+from eventsnn.projection import Edit, Projection, projection
+from eventsnn.recording import Recording, recording, synapse_path, synapse_recording
 from eventsnn.selection import Population, Route, Selection, selection_of
 from eventsnn.stimulation import Stimulation, stimulation
 from eventsnn.subnetwork import SubNetwork
@@ -144,20 +147,30 @@ class Network:
         like: Projection | str | None = None,
         weight: object = None,
         delay: object = None,
+        procedural: bool = False,
     ) -> Projection:
         """Connect `pre >> post` by a rule; without `receptor` the sign of each weight chooses "ex" or "in".
 
         The name defaults to pre_to_post, then pre_to_post_2, ... Instead of a route and a rule, `like` takes the connections of
         another projection, with its weights and delays unless others are given: connect(like=ampa, receptor="nmda", weight=2.0).
-        Both then draw their weights with the same random numbers: equal distributions give equal weights.
+        Both then draw their weights with the same random numbers: equal distributions give equal weights. With the route back,
+        connect(post >> pre, like=...), it takes the same pairs in the other direction, with numbers of its own.
+
+        `procedural`: no connection is kept; a spike draws those of its source again, the same ones, which takes longer.
         """
-        shared = None
+        base = None
         if like is not None:
             shared = self._projection(like, "connect: like")
-            if route is not None or rule is not None:
-                raise KindError("connect: like= stands for a route and a rule; give either")
-            route, rule = Route(shared.pre, shared.post), shared.rule
+            if shared.edits:
+                raise ParameterError(
+                    f"connect: like={shared.name!r}: its drawn edges were changed by prune or extend; take them before, and "
+                    "change both alike"
+                )
             synapse = with_values(shared.synapse if synapse is None else synapse, weight, delay, f"connect like {shared.name!r}")
+            if route is None and rule is None:
+                route, rule, base = Route(shared.pre, shared.post), shared.rule, shared
+            else:
+                rule = mirrored(shared, route, rule)
         elif weight is not None or delay is not None:
             raise KindError(
                 "connect: weight= and delay= go with like=; else they belong to the synapse, such as Static(weight=...)"
@@ -170,30 +183,37 @@ class Network:
             name = first_free(between(route.pre.population.name, route.post.population.name), self._taken)
         check_path(name, "projection", self._subnetworks)
         self._check_free(name, "projection")
-        made = projection(name, route, rule, synapse, receptor, self._dt, shared)  # type: ignore[arg-type]
+        made = projection(name, route, rule, synapse, receptor, self._dt, base, procedural)  # type: ignore[arg-type]
         self._projections[name] = made
         return made
 
     def prune(self, which: Projection | str, keep: object) -> Projection:
-        """Only those edges of an Explicit projection where `keep` is true.
+        """Only those edges where `keep` is true.
 
-        A mask, one truth per edge, or a function of some of pre, post, pos_pre, pos_post, distance, weight and delay, by name.
+        A function of some of pre, post, pos_pre, pos_post, distance, weight and delay, by name; of an Explicit projection also a
+        mask, one truth per edge. Edges that are drawn are so, and listed one by one, when a Simulation is made.
         """
         old = self._projection(which, "prune")
-        return self._changed(old, *pruned(old, keep))
+        if is_drawn(old):
+            check_pruned(old, keep)
+        return self._edited(old, partial(pruned, keep=keep), "prune")
 
     def extend(
         self, which: Projection | str, pre: npt.ArrayLike, post: npt.ArrayLike, weight: object = None, delay: object = None
     ) -> Projection:
-        """More edges of an Explicit projection, from positions in its `pre` to positions in its `post`."""
+        """More edges, from positions in its `pre` to positions in its `post`; those that are drawn are listed, as by `prune`."""
         old = self._projection(which, "extend")
-        return self._changed(old, *extended(old, pre, post, weight, delay))
+        more = (kept(np.asarray(pre)), kept(np.asarray(post)), kept(weight), kept(delay))
+        if is_drawn(old):
+            check_extended(old, self._dt, *more)
+        return self._edited(old, partial(extended, **dict(zip(("pre", "post", "weight", "delay"), more, strict=True))), "extend")
 
     def scale(self, which: Projection | str, factor: float) -> Projection:
         """Every weight of a projection times a factor."""
         old = self._projection(which, "scale")
         number = one_number(factor, "", f"projection {old.name!r}: scale: factor")
-        return self._changed(old, old.rule, scaled(old, number))
+        edit = partial(rescaled, factor=number)
+        return self._edited(old, edit, "scale") if old.listed else self._changed(old, *edit(old))
 
     def stimulate(self, target: Target, stimulus: Stimulus, receptor: str | None = None) -> Stimulation:
         """Attach an input that lives inside the update of its target, such as a Poisson drive or a current."""
@@ -206,22 +226,34 @@ class Network:
 
     def record(
         self,
-        target: Target,
+        target: Target | Projection | str,
         what: str,
         every: float | None = None,
         dtype: npt.DTypeLike = "float32",
         name: str | None = None,
         keep: float | str | None = None,
+        *,
+        pre: Target | None = None,
+        post: Target | None = None,
     ) -> Recording:
         """Keep "spikes", a state or a receptor's input (sampled each `every` ms, default dt) under "<population>/<what>".
+
+        Of a plastic projection, or its name: "weight", or a variable of its rule, each `every` ms, under
+        "projections/<projection>/<what>", for the synapses from `pre` to `post` (both default to all).
 
         `name` replaces the last part of that path, as a second recording of the same thing needs it. `keep`: only what is not
         older than so many ms, or "last 10 s"; what is older is deleted while the run goes on, and `snn.open` does not show it.
         """
-        selection = self._check_own(selection_of(target, "record"), "record")
         if name is not None:
             check_name(name, "recording")
-        made = recording(selection, what, every, dtype, name, keep, self._dt)
+        if isinstance(target, Projection) or (isinstance(target, str) and target not in self._populations):
+            projection = self._projection(target, "record")
+            made = synapse_recording(projection, what, every, dtype, name, keep, pre, post, self._dt)
+        elif pre is not None or post is not None:
+            raise KindError("record: pre= and post= choose synapses of a projection; of a population, record a selection of it")
+        else:
+            selection = self._check_own(selection_of(target, "record"), "record")
+            made = recording(selection, what, every, dtype, name, keep, self._dt)
         if made.path in self._recordings:
             raise ParameterError(f"recording {made.path!r} exists already; give this one another name=")
         self._recordings[made.path] = made
@@ -258,13 +290,21 @@ class Network:
         for c in other.projections.values():
             route = self._moved(c.pre, start) >> self._moved(c.post, start)
             if c.like is None:
-                self.connect(route, c.rule, c.synapse, c.receptor, start + c.name)
+                rule = replace(c.rule, stream=start + c.rule.stream) if isinstance(c.rule, Mirrored) else c.rule
+                self.connect(route, rule, c.synapse, c.receptor, start + c.name, procedural=c.procedural)
             else:
-                self.connect(None, None, c.synapse, c.receptor, start + c.name, like=start + c.like)
+                name, like = start + c.name, start + c.like
+                self.connect(None, None, c.synapse, c.receptor, name, like=like, procedural=c.procedural)
+        for name, c in ((start + c.name, c) for c in other.projections.values() if c.edits):
+            self._projections[name] = replace(self._projections[name], edits=c.edits)
         for s in other.stimulations:
             self.stimulate(self._moved(s.target, start), s.stimulus, s.receptor)
-        for where, r in other.recordings.items():
-            self._recordings[start + where] = replace(r, path=start + where, target=self._moved(r.target, start))
+        for r in other.recordings.values():
+            below = None if r.projection is None else start + r.projection
+            where = start + r.path if below is None else synapse_path(below, r.path.rpartition("/")[2])
+            sources = None if r.sources is None else self._moved(r.sources, start)
+            target = self._moved(r.target, start)
+            self._recordings[where] = replace(r, path=where, target=target, projection=below, sources=sources)
 
     def describe(self) -> str:
         """Tables of populations, projections, stimuli and recordings with expected synapses and memory."""
@@ -292,10 +332,17 @@ class Network:
             raise ParameterError(f"{who}: projection {name!r} has been changed, or belongs to another network; give its name")
         return found
 
+    def _edited(self, old: Projection, edit: Edit, who: str) -> Projection:
+        """The projection with other edges, in its place."""
+        if not is_drawn(old):
+            return self._changed(old, *edit(old))
+        made = self._projections[old.name] = edited(old, edit, who)
+        return made
+
     def _changed(self, old: Projection, rule: Rule, synapse: Synapse) -> Projection:
         """The projection with another rule or synapse, in its place."""
         like = None if old.like is None else self._projections[old.like]
-        made = projection(old.name, Route(old.pre, old.post), rule, synapse, old.receptor, self._dt, like)
+        made = projection(old.name, Route(old.pre, old.post), rule, synapse, old.receptor, self._dt, like, old.procedural)
         self._projections[old.name] = made
         return made
 
@@ -316,6 +363,21 @@ class Network:
                 "use a population of this one, as network[name] gives it"
             )
         return selection
+
+
+def with_projections(network: Network, projections: Mapping[str, Projection]) -> Network:
+    """A copy with these in place of those of the same names."""
+    made = network.copy()
+    made._projections |= projections
+    return made
+
+
+def alone(network: Network, made: Projection) -> Network:
+    """Its populations and one projection."""
+    other = Network(seed=network.seed, dt=network.dt)
+    other._populations = dict(network.populations)
+    other._projections = {made.name: made}
+    return other
 
 
 def _of_positions(value: object, lying: Places | None, who: str) -> object:

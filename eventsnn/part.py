@@ -15,7 +15,8 @@ from eventsnn.backends import access, snapshot
 from eventsnn.backends.collect import Collector
 from eventsnn.backends.cpu.exchange import WHY, Crossing, PeerLost
 from eventsnn.backends.engine import make_engine
-from eventsnn.spec import Layout, NetworkSpec
+from eventsnn.backends.sampled import SynapseSampler
+from eventsnn.spec import Columns, Layout, NetworkSpec
 
 I8 = npt.NDArray[np.int64]
 SEGMENT_SECONDS = 0.15
@@ -57,6 +58,10 @@ class Part:
         self._epoch = 1
         self._engine = make_engine(backend, spec, layout[rank], threads, f"eventsnn-{rank}")
         self._collector = Collector(spec, layout[rank], [s for b in self._engine.blocks for s in b.samplers])
+        self._synapses = {
+            len(spec.recordings) + k: SynapseSampler(r, self._engine.blocks, spec.dt)
+            for k, r in enumerate(spec.synapse_recordings)
+        }
         self._seconds = {"wall": 0.0, "exchange": 0.0, "record": 0.0, "checkpoint": 0.0, "build": time.perf_counter() - began}
         self._closed = False
 
@@ -122,11 +127,12 @@ class Part:
         self._engine.refresh(self.step)
         size, told = FIRST_SEGMENT, began
         while self.step < until and not stop.is_set():
-            t = time.perf_counter()
-            self._advance(min(until, self.step + self._whole(size)))
-            self._hand_on(sink)
+            t, since, whole = time.perf_counter(), self.step, self._whole(size)
+            self._advance(min(until, since + whole, *self._samples_after(since)))
+            self._hand_on(sink, since)
             now = time.perf_counter()
-            size = int(self._whole(size) * min(8.0, max(0.125, SEGMENT_SECONDS / max(now - t, 1e-6))))
+            taken = (now - t) * whole / max(self.step - since, 1)
+            size = int(whole * min(8.0, max(0.125, SEGMENT_SECONDS / max(taken, 1e-6))))
             if progress is not None and (now - told > 0.2 or self.step == until):
                 told = now
                 progress(self.step, self.spikes)
@@ -153,12 +159,25 @@ class Part:
             if self._links.fds is None:
                 self._exchange(self._links, self._crossing)
 
-    def _hand_on(self, sink: Sink | None) -> None:
+    def _hand_on(self, sink: Sink | None, since: int) -> None:
+        """The rows of the steps after `since`."""
         began = time.perf_counter()
         items = self._engine.recorded()
         if sink is not None:
-            sink.put(self.rank, self.step, self._collector.chunks(items, self.step))
+            chunks = self._collector.chunks(items, self.step)
+            sink.put(self.rank, self.step, chunks | self._sampled() if self.step > since else chunks)
         self._seconds["record"] += time.perf_counter() - began
+
+    def _samples_after(self, step: int) -> list[int]:
+        """The next steps in which synapses are recorded: all parts stop there, whether or not such synapses are here."""
+        return [(step // r.every + 1) * r.every for r in self.spec.synapse_recordings]
+
+    def _sampled(self) -> dict[int, Columns]:
+        """Samples of synapses in the present step, by recording."""
+        due = {table: s for table, s in self._synapses.items() if self.step % s.recording.every == 0}
+        for projection in {s.recording.projection for s in due.values()}:
+            self._engine.make_up(projection, self.step)
+        return {table: Columns(self.step // s.recording.every, s.read(self.step)[None, :]) for table, s in due.items()}
 
     # ---- checkpoints: between runs
 
@@ -180,6 +199,10 @@ class Part:
     def columns(self, recording: int) -> I8:
         """Positions, in the recording's subset, of the neurons that live here."""
         return self._collector.columns(recording)
+
+    def ends(self, recording: int) -> npt.NDArray[np.int32]:
+        """Of a recording of synapses: source and target of each that lives here, shape (2, synapses)."""
+        return self._synapses[recording].ends
 
     def get(self, population: int, name: str, ids: I8) -> npt.NDArray[np.float64]:
         """Values of a state or parameter."""

@@ -7,6 +7,7 @@ first, and the trace that the presynaptic one reads does not hold it yet.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -90,8 +91,9 @@ class SynapseModel:
     With `when`, a condition on the states of the target that `reads` names, the steps in which it holds take the place of the
     target's spikes: PostValues are kept with them for `on_post`. A PostPast is a state as `on_pre` needs it.
 
-    weight: in the unit of the receptor; delay: ms; both as for Static. Parameters are one number each for all synapses.
-    Raises KindError, ParameterError.
+    weight: in the unit of the receptor; delay: ms; both as for Static. A parameter is one number for all synapses, or a
+    distribution or, with explicit edges, an array: then each synapse has its own. Bounds, time constants, exponents, and what
+    `release` and `when` read are one number. Raises KindError, ParameterError, ModelError.
     """
 
     on_pre: ClassVar[str] = ""
@@ -165,22 +167,28 @@ class SynapseModel:
             bounds=tuple(cls.bounds),
         )
 
-    def lower(self, weight: spec.Value, magnitude: bool, who: str) -> spec.Plasticity:
-        """The rule as plain data; ParameterError where a weight lies outside the bounds."""
+    def lower(
+        self, weight: spec.Value, magnitude: bool, who: str, values: Callable[[object, str, str], spec.Value]
+    ) -> spec.Plasticity:
+        """The rule as plain data; `values` makes a value of what is given, in a unit, by a name.
+
+        ParameterError where a weight lies outside the bounds, or a value outside its range.
+        """
         from eventsnn.codegen.learning import generate  # sympy: only where a rule is made
 
-        values: dict[str, float] = {}
+        shared: dict[str, float] = {}
+        each: dict[str, spec.Value] = {}
         for name, p in self.params().items():
-            given = p.value(self.__dict__[name], 1, f"{who}: {type(self).__name__}: {name}")
-            if not isinstance(given, spec.Fixed):
-                raise ParameterError(
-                    f"{who}: {type(self).__name__}: {name} is one number for all synapses, not {self.__dict__[name]!r}"
-                )
-            values[name] = given.value
+            word = f"{type(self).__name__}: {name}"
+            value = p.checked(values(self.__dict__[name], p.unit, word), f"{who}: {word}")
+            if isinstance(value, spec.Fixed):
+                shared[name] = value.value
+            else:
+                each[name] = value
         low, high = bounds(weight)
         if magnitude:
             low, high = min(abs(low), abs(high)) if low * high > 0.0 else 0.0, max(abs(low), abs(high))
-        made = generate(self.declaration(), values)
+        made = generate(self.declaration(), shared, each)
         if not self.bounds:
             return replace(made, low=min(low, 0.0), high=max(high, 0.0))
         if low <= high and not made.low <= low <= high <= made.high:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from eventsnn import spec
 from eventsnn.arguments import offers, on_behalf_of, shown
-from eventsnn.carried import Carried, common_space
+from eventsnn.carried import LISTED, Carried, common_space
 from eventsnn.errors import KindError, ParameterError, unknown_name
 from eventsnn.model import Rule, Synapse
 from eventsnn.plasticity import SynapseModel
@@ -19,6 +20,10 @@ from eventsnn.values import as_value, bounds
 
 LONGEST = 2**23
 """Steps of a delay: spikes on their way are kept by the step that they are due in."""
+
+
+Edit = Callable[["Projection"], tuple[Rule, Synapse]]
+"""From a projection whose connections are given one by one to another rule and synapse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,17 @@ class Projection:
     """The projection whose connections it shares."""
     modulator: tuple[str, int] | None = None
     """The population whose spikes change its synapses as a third factor, and their delay in steps."""
+    procedural: bool = False
+    """Whether its connections are not kept, but drawn again by each spike."""
+    functions: tuple[str, ...] = ()
+    """What functions give once the connections are drawn, as a simulation is made: "weight", "delay"."""
+    edits: tuple[Edit, ...] = field(default=(), repr=False)
+    """What is done to the connections after that, in this order."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether a simulation lists its connections one by one before it builds them."""
+        return bool(self.functions or self.edits) or getattr(self.rule, "listed", False)
 
     def space(self) -> spec.Space:
         """Where both of its ends lie; ParameterError where one lies nowhere."""
@@ -65,7 +81,14 @@ class Projection:
 
 
 def projection(
-    name: str, route: Route, rule: Rule, synapse: Synapse, receptor: str | None, dt: float, like: Projection | None = None
+    name: str,
+    route: Route,
+    rule: Rule,
+    synapse: Synapse,
+    receptor: str | None,
+    dt: float,
+    like: Projection | None = None,
+    procedural: bool = False,
 ) -> Projection:
     """A checked projection on a grid of dt ms; it has the connections of `like`, if that is given."""
     who, pre, post = f"projection {name!r}", route.pre, route.post
@@ -85,16 +108,25 @@ def projection(
     receptors = entered(post.population, pair, receptor, bounds(weight), who)
     if isinstance(post.population.dynamics, spec.Relay):
         _check_relayed(weight, who)
-    delay = delay_steps(made.values(synapse.delay, "ms", "delay"), dt, who)
+    delay = made.values(synapse.delay, "ms", "delay")
+    if "delay" not in made.functions:
+        delay = delay_steps(delay, dt, who)
+    _check_functions(made.functions, synapse, expected, who)
     edges = made.edges
     if like is not None and not isinstance(edges, spec.Like):
         edges = spec.Like(edges, like.stream)
     ends = (name, pre, post, rule, synapse, receptor, edges, weight, delay, receptors)
     plasticity = modulator = None
     if isinstance(synapse, SynapseModel):
-        plasticity = _plasticity(synapse, weight, post, receptors, who)
+        plasticity = _plasticity(synapse, weight, post, receptors, made)
         modulator = _modulator(synapse, dt, who) if synapse.on_modulator else None
-    return Projection(*ends, expected, per_target, plasticity, None if like is None else like.name, modulator)
+    if not isinstance(procedural, bool):
+        raise KindError(f"{who}: procedural must be True or False, not {procedural!r}")
+    if procedural:
+        values = {"weight": weight, "delay": delay} | dict.fromkeys(made.functions)
+        _check_procedural(rule, edges, plasticity, values, who)
+    shared = None if like is None else like.name
+    return Projection(*ends, expected, per_target, plasticity, shared, modulator, procedural, made.functions)
 
 
 def _lower_in(rule: Rule, pre: Selection, post: Selection, same: bool) -> tuple[spec.Rule, float, float]:
@@ -104,9 +136,10 @@ def _lower_in(rule: Rule, pre: Selection, post: Selection, same: bool) -> tuple[
 
 
 def _plasticity(
-    synapse: SynapseModel, weight: spec.Value, post: Selection, receptors: tuple[int, int], who: str
+    synapse: SynapseModel, weight: spec.Value, post: Selection, receptors: tuple[int, int], made: Carried
 ) -> spec.Plasticity:
     """The rule of synapses that change; their weights have one sign, and reach one receptor."""
+    who = made.who
     if isinstance(post.population.dynamics, spec.Relay):
         raise ParameterError(
             f"{who}: parrots only count spikes of positive weight; {type(synapse).__name__} changes nothing there"
@@ -120,7 +153,7 @@ def _plasticity(
         if name not in states:
             target = f"{who}: {type(synapse).__name__} reads a state of its target; {type(post.population.model).__name__}"
             raise unknown_name(target, "state", name, states)
-    return synapse.lower(weight, post.population.model.receptors[receptors[0]].magnitude, who)
+    return synapse.lower(weight, post.population.model.receptors[receptors[0]].magnitude, who, made.parameter)
 
 
 def _modulator(synapse: SynapseModel, dt: float, who: str) -> tuple[str, int]:
@@ -133,6 +166,11 @@ def _modulator(synapse: SynapseModel, dt: float, who: str) -> tuple[str, int]:
     if not isinstance(delay, spec.Fixed):
         raise ParameterError(f"{who}: modulator_delay is one time for all synapses, not {synapse.modulator_delay!r}")
     return given.name, int(delay.value)
+
+
+def plain(p: Projection) -> Projection:
+    """As it is drawn, with 1 for what functions give."""
+    return replace(p, functions=(), edits=())
 
 
 def delay_steps(delay: spec.Value, dt: float, who: str) -> spec.Value:
@@ -188,6 +226,45 @@ def _check_rule(rule: object, who: str) -> None:
 def _check_synapse(synapse: object, who: str) -> None:
     if not offers(synapse, "weight", "delay"):
         raise KindError(f"{who}: {shown(synapse)} is no synapse; give Static(weight=..., delay=...) after the rule")
+
+
+def check_listed(expected: float, who: str) -> None:
+    """Whether so many connections can be listed one by one."""
+    if expected > LISTED:
+        raise ParameterError(
+            f"{who}: about {expected:,.0f} synapses would be listed one by one, and at most {LISTED:,} can be; give numbers, "
+            "distributions or functions of the distance, or connect fewer at a time"
+        )
+
+
+def _check_functions(functions: Sequence[str], synapse: Synapse, expected: float, who: str) -> None:
+    if functions:
+        check_listed(expected, f"{who}: {functions[0]}: for its function")
+    if functions and isinstance(synapse, SynapseModel):
+        raise ParameterError(
+            f"{who}: {functions[0]}: synapses that change take a function with connections that are known beforehand: Explicit, "
+            "OneToOne or AllToAll"
+        )
+
+
+def _check_procedural(
+    rule: Rule, edges: spec.Rule, plasticity: spec.Plasticity | None, values: Mapping[str, spec.Value | None], who: str
+) -> None:
+    """Whether the row of one source can be drawn again from counters, with its values (None: a function)."""
+    if plasticity is not None:
+        raise ParameterError(f"{who}: procedural=True keeps no synapse, and weights that change have to be kept; leave it out")
+    for word, value in values.items():
+        one = isinstance(value, spec.Fixed) or (isinstance(value, spec.Drawn) and len(value.tables) == 1)
+        if not one or isinstance(value, spec.Shaped):
+            raise ParameterError(
+                f"{who}: procedural=True draws a {word} again with each spike, from one draw of its own: give a number or a "
+                "distribution, not an array, a function or a sum of distributions"
+            )
+    if not isinstance(spec.plain_rule(edges), spec.EverySource | spec.SameSource | spec.DrawnTargets):
+        raise ParameterError(
+            f"{who}: procedural=True lets a spike draw the row of its source again, which AllToAll, OneToOne and FixedOutdegree "
+            f"without p and mask can; {type(rule).__name__} has to be kept. FixedOutdegree(n) may stand in its place"
+        )
 
 
 def _check_relayed(weight: spec.Value, who: str) -> None:

@@ -106,10 +106,11 @@ class _Reader:
         self._network = network
         rule, synapse = self.value(_entry(given, "rule", Mapping)), self.value(_entry(given, "synapse", Mapping))
         receptor, name = _entry(given, "receptor", str, types.NoneType), _entry(given, "name", str)
+        procedural = _entry(given, "procedural", bool) if "procedural" in given else False
         if "like" in given:
-            network.connect(None, None, synapse, receptor, name, like=_entry(given, "like", str))
+            network.connect(None, None, synapse, receptor, name, like=_entry(given, "like", str), procedural=procedural)
         else:
-            network.connect(route, rule, synapse, receptor, name)
+            network.connect(route, rule, synapse, receptor, name, procedural=procedural)
 
     def stimulus(self, network: Network, given: Any) -> None:
         target, stimulus = self._selection(network, given, "target"), self.value(_entry(given, "stimulus", Mapping))
@@ -119,8 +120,14 @@ class _Reader:
         target, what = self._selection(network, given, "target"), _entry(given, "what", str)
         name = _entry(given, "path", str).rpartition("/")[2]
         every, dtype = _entry(given, "every", int), _entry(given, "dtype", str)
-        sampled = {"every": every * network.dt, "dtype": dtype} if every else {}
-        network.record(target, what, name=None if name == what else name, **sampled)
+        options: dict[str, Any] = {"every": every * network.dt, "dtype": dtype} if every else {}
+        options["name"] = None if name == what else name
+        options["keep"] = _entry(given, "keep", int) * network.dt if "keep" in given else None
+        if "projection" not in given:
+            network.record(target, what, **options)
+            return
+        pre = self._selection(network, given, "sources") if "sources" in given else None
+        network.record(_entry(given, "projection", str), what, pre=pre, post=target, **options)
 
     def value(self, given: Any) -> Any:
         """A number, text, array, distribution or description object."""

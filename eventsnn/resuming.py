@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from eventsnn.canonical import canonical, first_difference
 from eventsnn.errors import ParameterError
+from eventsnn.explicit import explicit
 from eventsnn.network import Network
 from eventsnn.restored import restore
 from eventsnn.scheduler.keeping import Start
@@ -58,6 +59,7 @@ def resume(store: str | os.PathLike[str] | Store, network: Network | None = None
         raise StoreMissing(f"store {place.name} says nothing of the network; give it: snn.resume(store, network)")
     if network is None:
         network = restore(stored, lambda name: _array(place.store, name))
+    network = explicit(network)
     difference = first_difference(stored, canonical(network))
     if difference is not None:
         raise ParameterError(f"this is not the network of {place.name}: {difference}")

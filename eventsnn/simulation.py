@@ -17,6 +17,7 @@ from eventsnn.arguments import one_number, whole_number
 from eventsnn.canonical import big_arrays, canonical
 from eventsnn.devices import find_gpu
 from eventsnn.errors import KindError, ParameterError, StateError, unknown_name
+from eventsnn.explicit import explicit
 from eventsnn.handles import Dealt, PopulationHandle, ProjectionHandle, Sent
 from eventsnn.lower import lower, quantisation
 from eventsnn.network import Network
@@ -107,7 +108,7 @@ class Simulation:
         _check_arguments(network, client, backend)
         _check_functions(partition, placement, progress)
         threads, parts = _number("threads", threads), _number("parts", parts)
-        self.network = network.copy()
+        self.network = explicit(network.copy())
         """As it was; what is added to the user's network later is no part of this run."""
         self.spec = lower(self.network, precision)
         self._step = 0 if start is None else start.step
@@ -120,7 +121,7 @@ class Simulation:
         """ms: where the last run was to go."""
         self._progress = progress
         pace = _pace(checkpoint_every, checkpoint_wall, self.spec.dt, store, client is not None and recover)
-        request = _request(self.network, store, client, overwrite, bool(self.spec.recordings), pace, start)
+        request = _request(self.network, store, client, overwrite, bool(self.spec.tables), pace, start)
         if request is not None:
             request.check()
 

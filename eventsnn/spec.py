@@ -409,10 +409,10 @@ class Plasticity:
     """How the weights of a projection change, as text and numbers.
 
     `source` is the text of four functions on float64 scalars F; each takes (w, *variables, *states, *pre traces, *post traces,
-    *values, *past, since_pre, since_post, first, dt, *constants). `release` returns the new states, `on_pre` and `on_post` the
-    weight and the new variables, `sent` what a spike carries. Where `when`, a fifth one, `event`, takes (*reads, *constants) and
-    returns whether this step counts as a spike of the target, and the values. Times are in ms. Free names in the text: F, fma,
-    mul, np, exp, log.
+    *values, *past, since_pre, since_post, first, dt, *constants, *each). `release` returns the new states, `on_pre` and `on_post`
+    the weight and the new variables, `sent` what a spike carries. Where `when`, a fifth one, `event`, takes (*reads, *constants,
+    *each) and returns whether this step counts as a spike of the target, and the values. Times are in ms. Free names in the text:
+    F, fma, mul, np, exp, log, sqrt.
     """
 
     name: str
@@ -424,8 +424,8 @@ class Plasticity:
     post: tuple[tuple[float, bool], ...]
     states: tuple[float, ...]
     """Initial values."""
-    variables: tuple[tuple[float, float], ...]
-    """Initial value and time constant (ms; 0: it does not decay) of each number of a synapse besides its weight."""
+    variables: tuple[tuple[float | str, float], ...]
+    """Of each number of a synapse besides its weight: initial value, or which of `each` gives it, and time constant (ms) or 0."""
     low: float
     high: float
     """Bounds of the weight, in the unit of the receptor."""
@@ -439,6 +439,8 @@ class Plasticity:
     """Which of them, by position, are read as they were a delay before the spike of the source."""
     modulated: bool = False
     """Whether spikes of a third population act by `on_modulator`, a function in `source` like `on_post`."""
+    each: tuple[tuple[str, Value], ...] = ()
+    """Parameters of which every synapse has its own."""
 
 
 @dataclass(frozen=True)
@@ -477,6 +479,8 @@ class ProjectionSpec:
     """None: weights stay as they are."""
     modulator: tuple[int, int] | None = None
     """(population, delay in steps): its spikes reach all synapses of a rule that is modulated."""
+    procedural: bool = False
+    """Whether a spike draws the connections of its source again, which are not kept."""
 
 
 # ---- inputs that live in their target
@@ -564,9 +568,38 @@ class RecordingSpec:
     """Only the rows of the last so many steps are kept; 0 keeps all."""
 
 
+@dataclass(frozen=True)
+class SynapseRecording:
+    """What is kept of synapses that change: "weight", or a variable of their rule."""
+
+    path: str
+    """Node of the tree, such as "projections/learned/weight"."""
+    projection: int
+    pre: Subset
+    post: Subset
+    """Synapses from these sources onto these targets."""
+    what: str
+    variable: int | None
+    """Which one of the rule; None: the weight."""
+    every: int
+    """Steps between samples."""
+    dtype: str
+    unit: str
+    keep: int
+    """As of a RecordingSpec."""
+
+
+@dataclass(frozen=True, eq=False)
+class ListedSynapses(SynapseRecording):
+    """The same, where its synapses are known: the sources and targets of each, by target, then as drawn."""
+
+    sources: npt.NDArray[np.int32]
+    targets: npt.NDArray[np.int32]
+
+
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Samples first, first + 1, ... of one part's columns of a state recording; sample k is the state after step k * every.
+    """Samples first, first + 1, ... of one part's columns of a sampled recording; sample k is what is after step k * every.
 
     `values`: shape (samples, columns), in the order of the positions that the part was laid out with.
     """
@@ -590,11 +623,18 @@ class NetworkSpec:
     projections: tuple[ProjectionSpec, ...]
     stimuli: tuple[Stimulus, ...]
     recordings: tuple[RecordingSpec, ...]
+    """Of populations."""
+    synapse_recordings: tuple[SynapseRecording, ...] = ()
 
     @property
     def size(self) -> int:
         """Number of neurons."""
         return sum(p.size for p in self.populations)
+
+    @property
+    def tables(self) -> tuple[RecordingSpec | SynapseRecording, ...]:
+        """All recordings; their numbers are positions in this."""
+        return (*self.recordings, *self.synapse_recordings)
 
 
 # ---- where it lives

@@ -78,11 +78,14 @@ class SubNetwork:
         like: Projection | str | None = None,
         weight: object = None,
         delay: object = None,
+        procedural: bool = False,
     ) -> Projection:
         """See Network.connect."""
         path = None if name is None else self._path(name)
         shared = self._path(like) if isinstance(like, str) else like
-        return self.network.connect(route, rule, synapse, receptor, path, like=shared, weight=weight, delay=delay)
+        return self.network.connect(
+            route, rule, synapse, receptor, path, like=shared, weight=weight, delay=delay, procedural=procedural
+        )
 
     def stimulate(self, target: Population | Selection, stimulus: Stimulus, receptor: str | None = None) -> Stimulation:
         """See Network.stimulate."""
@@ -90,15 +93,19 @@ class SubNetwork:
 
     def record(
         self,
-        target: Population | Selection,
+        target: Population | Selection | Projection | str,
         what: str,
         every: float | None = None,
         dtype: npt.DTypeLike = "float32",
         name: str | None = None,
         keep: float | str | None = None,
+        *,
+        pre: Population | Selection | None = None,
+        post: Population | Selection | None = None,
     ) -> Recording:
-        """See Network.record."""
-        return self.network.record(target, what, every, dtype, name, keep)
+        """See Network.record; the name of a projection is one here."""
+        chosen = self._path(target) if isinstance(target, str) else target
+        return self.network.record(chosen, what, every, dtype, name, keep, pre=pre, post=post)
 
     def merge(self, other: Network) -> None:
         """Add all of another network below this path."""

@@ -54,6 +54,7 @@ from eventsnn.models.stimuli.step_current import StepCurrent
 from eventsnn.models.synapses.clopath import Clopath
 from eventsnn.models.synapses.static import Static
 from eventsnn.models.synapses.stdp import Stdp
+from eventsnn.models.synapses.stdp_dopamine import StdpDopamine
 from eventsnn.models.synapses.stdp_nearest import StdpNnPreCentered, StdpNnRestr, StdpNnSymm
 from eventsnn.models.synapses.stdp_oja import StdpOja
 from eventsnn.models.synapses.stdp_pl import StdpPl
@@ -115,6 +116,7 @@ __all__ = [
     "SpikeTrain",
     "Static",
     "Stdp",
+    "StdpDopamine",
     "StdpNnPreCentered",
     "StdpNnRestr",
     "StdpNnSymm",

@@ -250,7 +250,7 @@ class PartActor:
         recording = self._held.recording = Recording(request, self._spec, columns)
         recorder = recording.recorder
         self._engine.record(recorder, request, recording)
-        events = [table.every == 0 for table in self._spec.recordings]
+        events = [table.every == 0 for table in self._spec.tables]
         for rank in range(1, len(columns)):
             with _joining():
                 sock = door.wait((rank, RECORDS), until)

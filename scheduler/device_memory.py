@@ -8,14 +8,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eventsnn.scheduler.estimate import expected_synapses, states_of
+from eventsnn.scheduler.estimate import DRAWN, PLACE, expected_synapses, states_of
 from eventsnn.scheduler.layout import overlap
-from eventsnn.scheduler.tables import SYNAPSE, Bundle, bundles_of, segments
-from eventsnn.spec import CurrentStimulus, NetworkSpec, PoissonStimulus, RecordingSpec, Slice
+from eventsnn.scheduler.tables import CHANGING, SYNAPSE, Bundle, bundles_of, segments
+from eventsnn.spec import CURRENTS, CurrentStimulus, NetworkSpec, NoiseStimulus, PoissonStimulus, RecordingSpec, Slice, Stimulus
 
 PIECE, PIECE_BYTES = 128, 16
 """Most synapses of a piece, and the bytes that say where it lies."""
 BLOCK = 65_536
+PLASTIC, SEGMENT, ROOM = 4 + 8, 8 + 4 + 8 + 8, 64
+"""Bytes of a synapse that changes, and of a segment of them; entries of a history that may have been used."""
+DECAYS = 8 * 4 * 256
+"""Bytes of the tables of one time constant."""
 SORTING = 44
 """Bytes per synapse while those of one pre population and kind are sorted: keys, weights, order, copies, the sort's own."""
 NEURON = 4 + 1 + 8 + 8
@@ -38,9 +42,11 @@ def device_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> tuple[float, flo
         here[piece.population].append(piece)
     counts = [(p, sum(expected_synapses(p, piece) for piece in here[p.post])) for p in spec.projections if p.post in here]
     bundles = bundles_of(spec, counts)
+    still = [b for b in bundles if b.kind.bits != CHANGING]
     neurons = sum(s.stop - s.start for s in slices)
-    resident = _synapses(spec, bundles, neurons) + _state(spec, here, neurons)
-    largest = max((SYNAPSE[bits] * sum(b.synapses for b in bundles if b.kind.bits == bits) for bits in SYNAPSE), default=0.0)
+    resident = _synapses(spec, still, neurons) + _state(spec, here, neurons)
+    resident += sum(_changing(spec, b, sum(s.stop - s.start for s in here[b.projection.post])) for b in bundles if b not in still)
+    largest = max((SYNAPSE[bits] * sum(b.synapses for b in still if b.kind.bits == bits) for bits in SYNAPSE), default=0.0)
     return resident, resident + max(_sorting(bundles), largest) + CONTEXT  # stores are joined one after the other
 
 
@@ -59,6 +65,22 @@ def _synapses(spec: NetworkSpec, bundles: Sequence[Bundle], neurons: int) -> flo
     return total
 
 
+def _changing(spec: NetworkSpec, b: Bundle, targets: int) -> float:
+    """Of the synapses of a projection that change, by the layout of backends/cuda/plastic.py."""
+    p = b.projection
+    rule, horizon, sources = p.plasticity, p.max_delay, spec.populations[p.pre].size
+    assert rule is not None
+    each = PLASTIC + 8 * (len(rule.variables) + len(rule.each))
+    segment = SEGMENT + 8 * (len(rule.pre) + len(rule.states))
+    history = 2 * (2 * horizon + ROOM) * (8 + 8 * (len(rule.post) + rule.values)) + 4
+    past = 8 * len(rule.past) << (2 * horizon + 1).bit_length()
+    fired = 8 * sources << (horizon + 1).bit_length()
+    if p.modulator is not None:
+        fired += 8 * spec.populations[p.modulator[0]].size << (p.modulator[1] + 1).bit_length()
+    decays = DECAYS * (len(rule.pre) + len(rule.post) + sum(tau > 0.0 for _, tau in rule.variables))
+    return decays + each * b.synapses + segment * segments([b], 1) + (history + past) * float(targets) + fired + 8.0 * (sources + 1)
+
+
 def _sorting(bundles: Sequence[Bundle]) -> float:
     together: dict[tuple[object, int], float] = defaultdict(float)
     for b in bundles:
@@ -73,17 +95,23 @@ def _state(spec: NetworkSpec, here: dict[int, list[Slice]], neurons: int) -> flo
     slots = 1 << max((p.max_delay for p in spec.projections), default=1).bit_length()
     widths = {8 if r.wide else 4 for p in populations for r in p.receptors}
     columns = NEURON + real * max((states_of(p) for p in populations), default=0) + sum(widths) * receptors * (slots + 1)
-    if any(isinstance(s, CurrentStimulus) for s in spec.stimuli):
+    if any(isinstance(s, CURRENTS) for s in spec.stimuli):
         columns += real
-    driven = sum(
-        overlap(s.subset, piece.start, piece.stop)
-        for s in spec.stimuli
-        if isinstance(s, PoissonStimulus)
-        for piece in here.get(s.population, ())
-    )
+    stimuli = sum(_stimulus(s, here.get(s.population, []), real) for s in spec.stimuli)
     worst = sum((piece.stop - piece.start) * spec.populations[k].multiplicity for k, found in here.items() for piece in found)
     samples = sum(_samples(r, here.get(r.population, [])) for r in spec.recordings if r.what != "spikes")
-    return columns * float(neurons) + DRIVE * driven + 8.0 * max(LOG_ITEMS, 2 * worst) + samples
+    return columns * float(neurons) + stimuli + 8.0 * max(LOG_ITEMS, 2 * worst) + samples
+
+
+def _stimulus(stimulus: Stimulus, slices: Sequence[Slice], real: int) -> float:
+    driven = sum(overlap(stimulus.subset, piece.start, piece.stop) for piece in slices)
+    if isinstance(stimulus, PoissonStimulus):
+        return float(DRIVE * driven)
+    if isinstance(stimulus, NoiseStimulus):
+        return float((PLACE + DRAWN) * driven)
+    steps = stimulus.steps.nbytes if isinstance(stimulus, CurrentStimulus) else 0
+    values = real * len(stimulus.values) * (driven if stimulus.values.ndim == 2 else 1)
+    return float(PLACE * driven + (steps + values) * (driven > 0))
 
 
 def _samples(recording: RecordingSpec, slices: Sequence[Slice]) -> float:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Step reached, spikes so far."""
-Columns = dict[int, npt.NDArray[np.int64]]
-"""Recording -> positions in its subset of the neurons that a part owns."""
+Columns = dict[int, npt.NDArray[np.int64] | npt.NDArray[np.int32]]
+"""Recording -> positions in its subset of the neurons that a part owns; of synapses, shape (2, n), their sources and targets."""
 
 
 LEG = struct.Struct("<Bq")
@@ -90,11 +90,12 @@ class Engine:
     # ---- in the engine's thread
 
     def build(self) -> Columns:
-        """Allocates the part and generates its synapses; returns what it owns of each state recording."""
+        """Allocates the part and generates its synapses; returns what it owns of each sampled recording."""
         from eventsnn.part import Part
 
         self._part = Part(self._spec, self._layout, self.rank, self._threads, self._backend)
-        return {k: self._part.columns(k) for k, table in enumerate(self._spec.recordings) if table.every}
+        owned: Columns = {k: self._part.columns(k) for k, table in enumerate(self._spec.recordings) if table.every}
+        return owned | {k: self._part.ends(k) for k in range(len(self._spec.recordings), len(self._spec.tables))}
 
     def resume(self, target: Target, start: Start) -> None:
         """After `build`: takes up what the checkpoint says of this part's neurons."""

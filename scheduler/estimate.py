@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eventsnn.scheduler.layout import overlap
-from eventsnn.scheduler.tables import sorting_bytes, tables_bytes
+from eventsnn.scheduler.tables import procedural_bytes, sorting_bytes, tables_bytes
 from eventsnn.spec import (
+    CURRENTS,
     CurrentStimulus,
     Edges,
     Equations,
@@ -17,11 +18,13 @@ from eventsnn.spec import (
     Like,
     Located,
     NetworkSpec,
+    NoiseStimulus,
     PopulationSpec,
     ProjectionSpec,
     Shaped,
     Slice,
     Stimulus,
+    SynapseRecording,
     Train,
     plain_rule,
 )
@@ -38,8 +41,12 @@ WHERE = 4
 """Bytes, per block and neuron of the whole network, that say where the synapses of that source begin."""
 LISTED, VALUE = 12, 16
 """Bytes per synapse while sources are found by where they lie, and of a weight or a delay by distance."""
+RECORDED = 28
+"""Bytes of a synapse that is recorded: where it stands, its ends, a sample."""
 COUNTS = 8
 """Bytes per neuron of a Poisson input: the counts of four steps."""
+PLACE, DRAWN = 8, 4 + 8 + 8
+"""Bytes per neuron of a current: where it enters; of noise besides: its index, mean and standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,13 @@ def cost(spec: NetworkSpec, slices: Sequence[Slice], threads: int) -> Cost:
     for piece in slices:
         here[piece.population].append(piece)
     counts = [(p, sum(expected_synapses(p, piece) for piece in here[p.post])) for p in spec.projections if p.post in here]
-    total = tables_bytes(spec, counts, neurons, blocks)
+    kept = [(p, n) for p, n in counts if not p.procedural]
+    total = tables_bytes(spec, kept, neurons, blocks) + procedural_bytes(spec, counts, neurons, blocks)
     total += sum(16.0 * len(r.pre) * n / max(p.expected, 1.0) for p, n in counts if isinstance(r := plain_rule(p.rule), Edges))
     total += _neurons_bytes(spec, slices) + WHERE * spec.size * blocks
     total += sum(_stimulus_bytes(stimulus, here.get(stimulus.population, ())) for stimulus in spec.stimuli)
-    peak = total + sorting_bytes(spec, counts, blocks, threads) + _listing_bytes(counts, blocks, threads)
+    total += RECORDED * sum(_recorded(spec, r, piece) for r in spec.synapse_recordings for piece in slices)
+    peak = total + sorting_bytes(spec, kept, blocks, threads) + _listing_bytes(kept, blocks, threads)
     return Cost(neurons, sum(n for _, n in counts), total, peak)
 
 
@@ -95,6 +104,15 @@ def expected_synapses(projection: ProjectionSpec, piece: Slice) -> float:
     return projection.expected * overlap(projection.post_subset, piece.start, piece.stop) / max(len(projection.post_subset), 1)
 
 
+def _recorded(spec: NetworkSpec, recording: SynapseRecording, piece: Slice) -> float:
+    """Expected number of synapses that a recording takes from those onto a slice."""
+    p = spec.projections[recording.projection]
+    if piece.population != p.post:
+        return 0.0
+    chosen = overlap(recording.post, piece.start, piece.stop) * len(recording.pre)
+    return p.expected * chosen / max(len(p.post_subset) * len(p.pre_subset), 1)
+
+
 def _blocks(neurons: int, threads: int) -> int:
     """Target blocks of a part: as many for each of its threads as keep every one within BLOCK."""
     busy = max(1, min(threads, neurons // FEWEST))
@@ -107,7 +125,7 @@ def _neurons_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> float:
     real = 4 if spec.precision == "float32" else 8
     inputs = {(number, r.wide) for p in populations.values() for number, r in enumerate(p.receptors)}
     columns = real * max((states_of(p) for p in populations.values()), default=0) + sum(8 if wide else 4 for _, wide in inputs)
-    if any(isinstance(s, CurrentStimulus) and s.population in populations for s in spec.stimuli):
+    if any(isinstance(s, CURRENTS) and s.population in populations for s in spec.stimuli):
         columns += real
     return sum((s.stop - s.start) * (NEURON + columns + _own_bytes(populations[s.population])) for s in slices)
 
@@ -122,9 +140,18 @@ def _own_bytes(population: PopulationSpec) -> float:
     if isinstance(dynamics, Train):
         return 16.0 * len(dynamics.steps) / population.size
     parameters: Mapping[str, object] = getattr(dynamics, "parameters", {})
-    return 16.0 * sum(not isinstance(value, Fixed) for value in parameters.values())
+    divided = getattr(getattr(dynamics, "kernel", None), "forms", None) is not None
+    kept = sum(8.0 if r.wide else 4.0 for r in population.receptors) if divided else 0.0  # inputs, until a step is done
+    return kept + 16.0 * sum(not isinstance(value, Fixed) for value in parameters.values())
 
 
 def _stimulus_bytes(stimulus: Stimulus, slices: Sequence[Slice]) -> float:
     here = sum(overlap(stimulus.subset, s.start, s.stop) for s in slices)
-    return here * (stimulus.values.nbytes / max(len(stimulus.subset), 1) if isinstance(stimulus, CurrentStimulus) else COUNTS)
+    if not isinstance(stimulus, CURRENTS):
+        return here * COUNTS
+    if isinstance(stimulus, NoiseStimulus):
+        return here * (PLACE + DRAWN)
+    shared = stimulus.values.ndim == 1
+    steps = stimulus.steps.nbytes if isinstance(stimulus, CurrentStimulus) else 0
+    values = stimulus.values.nbytes * (1.0 if shared else here / max(len(stimulus.subset), 1))
+    return here * PLACE + (steps + values) * (here > 0)

@@ -128,8 +128,16 @@ def make_plan(
 ) -> Plan:
     """Cuts the network into n parts and gives each a place, to which it may be `alone`; PlanError where that cannot be.
 
-    `backend`: "cpu", "cuda" (PlanError where a place has no GPU), or "auto": the GPU where there is one.
+    `backend`: "cpu", "cuda" (PlanError where a place has no GPU), or "auto": the GPU where there is one that knows
+    all of the network.
     """
+    if unkept := [p.name for p in spec.projections if p.procedural]:
+        if backend == "cuda":
+            raise PlanError(
+                f"backend='cuda': projection {unkept[0]!r} is procedural, which a GPU cannot compute yet; connect it without "
+                "procedural=True, or use backend='cpu'"
+            )
+        backend = "cpu"
     if not 1 <= n <= spec.size:
         raise PlanError(f"parts={n}: there must be at least 1 and at most as many parts as neurons ({spec.size})")
     cut = partition(spec, n) if partition else balanced(spec, n, _powers(n, places, backend, placement is None))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from eventsnn.scheduler.engine import Columns
 from eventsnn.scheduler.keeping import Pace, Start
 from eventsnn.scheduler.records import RecordReceiver
-from eventsnn.spec import NetworkSpec
+from eventsnn.spec import ListedSynapses, NetworkSpec, RecordingSpec, SynapseRecording
 from eventsnn.storage.checkpoints import Checkpoints
 from eventsnn.storage.objects import write_objects
 from eventsnn.storage.recorder import Recorder
@@ -83,22 +83,41 @@ class Request:
             check_sentinel(self.target, self.token)
 
 
+def _listed(
+    recording: SynapseRecording, columns: Sequence[Columns], table: int
+) -> tuple[ListedSynapses, list[npt.NDArray[np.int64]]]:
+    """The synapses of all parts by target, then as drawn; and where those of each part stand among them."""
+    sources, targets = np.concatenate([owned[table] for owned in columns], axis=1).astype(np.int32)
+    order = np.argsort(targets, kind="stable")
+    positions = np.empty(len(order), np.int64)
+    positions[order] = np.arange(len(order))
+    sizes = [owned[table].shape[1] for owned in columns]
+    return ListedSynapses(**vars(recording), sources=sources[order], targets=targets[order]), np.split(
+        positions, np.cumsum(sizes)[:-1]
+    )
+
+
 class Recording:
     """The recorder of a run, and the receivers of the parts that live elsewhere."""
 
     def __init__(self, request: Request, spec: NetworkSpec, columns: Sequence[Columns]) -> None:
         """`columns`: of each part."""
         attrs = {"seed": spec.seed, "precision": spec.precision, **request.attrs}
+        synapses = [_listed(r, columns, len(spec.recordings) + k) for k, r in enumerate(spec.synapse_recordings)]
+        tables: list[RecordingSpec | ListedSynapses] = [*spec.recordings, *(table for table, _ in synapses)]
         since = request.start.since if request.start is not None else None
         self.recorder = Recorder(
-            request.target, spec.recordings, attrs, dt=spec.dt, parts=len(columns), overwrite=request.overwrite, since=since
+            request.target, tables, attrs, dt=spec.dt, parts=len(columns), overwrite=request.overwrite, since=since
         )
         if request.start is not None:
             Checkpoints(self.recorder.store).sweep(request.start.name)
         self.receivers: list[RecordReceiver] = []
         for rank, owned in enumerate(columns):
-            for table, positions in owned.items():
-                self.recorder.layout(rank, table, positions)
+            for k in range(len(spec.recordings)):
+                if k in owned:
+                    self.recorder.layout(rank, k, owned[k].astype(np.int64))
+            for k, (_, positions) in enumerate(synapses):
+                self.recorder.layout(rank, len(spec.recordings) + k, positions[rank])
 
     def aim(self, until: int) -> None:
         """The step that the run which begins now is to reach."""

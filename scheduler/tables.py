@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.draws import spread
-from eventsnn.spec import NetworkSpec, ProjectionSpec
+from eventsnn.spec import DrawnTargets, EverySource, NetworkSpec, ProjectionSpec, plain_rule
 
 CHANGING = 64
 """Bits of a weight that changes."""
@@ -31,6 +31,8 @@ CONSTANTS = 8
 """Most weights of which each has a table of its own in a block."""
 RECORD = 8
 """Bytes per synapse while it is sorted."""
+PLACE, TARGET = 4, 24
+"""Bytes of a target of procedural sources that draw theirs, in every block; and of one, in its own, that those need not draw."""
 ROW, SLOT = 8, 24
 """Bytes of the start of a source's row, and of a step of the calendar."""
 
@@ -62,6 +64,15 @@ def tables_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float
         kinds[bundle.kind].append(bundle)
     rows = sum(spec.populations[pre].size for pre in {b.projection.pre for b in bundles})
     return sum(_table_bytes(kind, members, rows, neurons, blocks) for kind, members in kinds.items())
+
+
+def procedural_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float]], neurons: int, blocks: int) -> float:
+    """Bytes of a part for projections that keep no synapse: rings of accumulators, which they share, and where targets are."""
+    found = [(p, count) for p, count in counts if p.procedural and count > 0.0]
+    rings = {(b.kind.receptor, b.kind.wide) for p, count in found for b in _bundles(spec, p, count)}
+    slots = 1 << max((p.max_delay for p, _ in found), default=0).bit_length()
+    places = sum(_places_bytes(p, count, blocks) for p, count in found)
+    return places + slots * neurons * sum(8.0 if wide else 4.0 for _, wide in rings)
 
 
 def sorting_bytes(spec: NetworkSpec, counts: Sequence[tuple[ProjectionSpec, float]], blocks: int, threads: int) -> float:
@@ -100,6 +111,17 @@ def delays(projection: ProjectionSpec) -> tuple[npt.NDArray[np.int64], npt.NDArr
     return found, times / max(1, len(steps))
 
 
+def _places_bytes(p: ProjectionSpec, count: float, blocks: int) -> float:
+    """Of what says where the targets of a procedural projection are, `count` synapses of which end in the part."""
+    match plain_rule(p.rule):
+        case DrawnTargets(distinct=distinct):
+            return blocks * (PLACE + distinct / 8.0) * len(p.post_subset)
+        case EverySource():
+            return TARGET * count / len(p.pre_subset)
+        case _:
+            return TARGET * count
+
+
 def _bundles(spec: NetworkSpec, p: ProjectionSpec, count: float) -> list[Bundle]:
     """One bundle, or one for each sign of the weights where those have receptors of their own."""
     weights = spread(p.weight)
@@ -135,7 +157,7 @@ def _table_bytes(kind: Kind, members: Sequence[Bundle], rows: int, neurons: int,
         rule = members[0].projection.plasticity
         assert rule is not None
         remembered = SEGMENT * (3 + len(rule.pre) + len(rule.states))
-        each = SYNAPSE[CHANGING] + 8 * len(rule.variables)
+        each = SYNAPSE[CHANGING] + 8 * (len(rule.variables) + len(rule.each))
         return starts + synapses * each + remembered * found + SLOT * slots * blocks + HISTORY * neurons
     if horizon <= LONGEST_RING and synapses < SHORT * found:
         return starts + synapses * RING_SYNAPSE + slots * neurons * (8.0 if kind.wide else 4.0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.spec import Columns, RecordingSpec
+from eventsnn.spec import Columns, ListedSynapses, RecordingSpec
 from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreError, StoreUnusable, advice
 from eventsnn.storage.targets import Target, resolve
@@ -59,7 +59,7 @@ class Recorder:
     def __init__(
         self,
         target: Target,
-        tables: Sequence[RecordingSpec],
+        tables: Sequence[RecordingSpec | ListedSynapses],
         attrs: Mapping[str, Any],
         *,
         dt: float,

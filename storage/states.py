@@ -1,34 +1,68 @@
-"""State recordings: complete rows of samples, put together from the columns of the parts."""
+"""Samples of neurons or synapses: complete rows, put together from the columns of the parts."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.spec import Columns, RecordingSpec
+from eventsnn.spec import Columns, ListedSynapses, RecordingSpec
 from eventsnn.storage.arrays import GrowingArray, Objects, Read
 from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreError
 
 
-class StateTable:
-    """Samples of a state or an input: an array (time, neuron), complete rows only."""
+@dataclass(frozen=True)
+class Axis:
+    """What the columns of samples are."""
 
-    def __init__(self, spec: RecordingSpec, dt: float, parts: int) -> None:
-        self._spec, self._dt = spec, dt
-        self._width = len(spec.subset)
+    dim: str
+    count: str
+    """Attribute of the group that says how many there are."""
+    chunk: tuple[int, int]
+    """Rows and columns of a chunk."""
+    coordinates: dict[str, tuple[npt.NDArray[np.int32], str]]
+    """Name -> a number of each, and what it is."""
+
+
+def neurons_of(spec: RecordingSpec) -> Axis:
+    ids = spec.subset.array().astype(np.int32)
+    chunk = _state_chunk(len(ids))
+    return Axis("neuron", "neurons", chunk, {"neuron": (ids, "index of the neuron in its population")})
+
+
+def synapses_of(spec: ListedSynapses) -> Axis:
+    chunk = _synapse_chunk(len(spec.sources))
+    ends = {
+        "pre": (spec.sources, "index of the source in its population"),
+        "post": (spec.targets, "index of the target in its population"),
+    }
+    return Axis("synapse", "synapses", chunk, ends)
+
+
+class SampleTable:
+    """An array (time, neuron) of a state or an input, or (time, synapse); complete rows only."""
+
+    def __init__(self, spec: RecordingSpec | ListedSynapses, axis: Axis, dt: float, parts: int) -> None:
+        self._spec, self._dt, self._axis = spec, dt, axis
+        self._width = len(next(iter(axis.coordinates.values()))[0])
         self._columns: dict[int, slice | npt.NDArray[np.int64]] = {0: slice(0, self._width)} if parts == 1 else {}
-        rows, columns = _state_chunk(self._width)
+        rows, columns = axis.chunk
         time = {"long_name": "time", "units": "ms"}
-        neuron = {"long_name": "index of the neuron in its population"}
         values = {"long_name": spec.what, "units": spec.unit}
+        others = [name for name in axis.coordinates if name != axis.dim]
+        if others:
+            values["coordinates"] = " ".join(others)
         self._time = GrowingArray(f"{spec.path}/time", ("time",), "float64", chunk=4096, attrs=time, bounded=spec.keep > 0)
-        self._neuron = GrowingArray(f"{spec.path}/neuron", ("neuron",), "int32", chunk=max(self._width, 1), attrs=neuron)
+        self._columns_are = {
+            name: GrowingArray(f"{spec.path}/{name}", (axis.dim,), "int32", chunk=max(self._width, 1), attrs={"long_name": text})
+            for name, (_, text) in axis.coordinates.items()
+        }
         self._values = GrowingArray(
             f"{spec.path}/{spec.what}",
-            ("time", "neuron"),
+            ("time", axis.dim),
             spec.dtype,
             chunk=rows,
             width=self._width,
@@ -36,10 +70,10 @@ class StateTable:
             attrs=values,
             bounded=spec.keep > 0,
         )
-        self.arrays: tuple[GrowingArray, ...] = (self._time, self._neuron, self._values)
+        self.arrays: tuple[GrowingArray, ...] = (self._time, *self._columns_are.values(), self._values)
         self.growing: tuple[GrowingArray, ...] = (self._time, self._values)
         every_ms, keep_ms = times(np.array([spec.every, spec.keep]), dt).tolist()
-        group = {"recording": spec.what, "neurons": self._width, "every_ms": every_ms}
+        group = {"recording": spec.what, axis.count: self._width, "every_ms": every_ms}
         self.groups: dict[str, dict[str, Any]] = {spec.path: {**group, "keep_ms": keep_ms} if spec.keep else group}
         self._pending: list[tuple[int, Columns]] = []
 
@@ -55,8 +89,9 @@ class StateTable:
         self._columns[part] = slice(int(positions[0]), int(positions[-1]) + 1) if contiguous else positions
 
     def create(self, out: Objects) -> None:
-        self._neuron.append(self._spec.subset.array().astype(np.int32), out)
-        self._neuron.flush(out)
+        for name, array in self._columns_are.items():
+            array.append(self._axis.coordinates[name][0], out)
+            array.flush(out)
 
     def rewind(self, step: int, read: Read) -> None:
         if not self._time.rows == self._values.rows == step // self._spec.every:
@@ -113,3 +148,9 @@ def _state_chunk(neurons: int) -> tuple[int, int]:
     """(1000 samples, 250 neurons), and flatter for wide recordings, so that the open rows take 4 Mi values at most or 16 rows."""
     rows = min(max((1 << 22) // max(neurons, 1), 16), 1000)
     return rows, max(min(neurons, 250_000 // rows), 1)
+
+
+def _synapse_chunk(synapses: int) -> tuple[int, int]:
+    """(1000 samples, 250 synapses), flatter where there are more: the open rows take 4 Mi values at most, or are one row."""
+    rows = min(max((1 << 22) // max(synapses, 1), 1), 1000)
+    return rows, max(min(synapses, 250_000 // rows), 1)

@@ -74,11 +74,13 @@ def _row(path: str, nodes: Mapping[str, Any], committed_ms: float) -> tuple[str,
         seconds = attrs["neurons"] * min(committed_ms, attrs.get("keep_ms", committed_ms)) / 1000.0
         rate = f", {events / seconds:.2f} Hz" if seconds else ""
         return path, f"{attrs['neurons']:,}", "spikes", f"{events:,} events{rate}"
+    whole = f"{attrs['synapses']:,} synapses" if "synapses" in attrs else f"{attrs['neurons']:,}"
     values = nodes[f"{path}/{attrs['recording']}"]
     rows, columns = values["shape"]
     shape = f"{rows - attrs.get('first_row', 0):,} x {columns:,}"
-    kind = f"{attrs['recording']} ({values['attributes']['units']}), every {attrs['every_ms']:g} ms"
-    return path, f"{attrs['neurons']:,}", kind, f"{shape} {values['data_type']}"
+    unit = f" ({values['attributes']['units']})" if values["attributes"]["units"] else ""
+    kind = f"{attrs['recording']}{unit}, every {attrs['every_ms']:g} ms"
+    return path, whole, kind, f"{shape} {values['data_type']}"
 
 
 def _populations(network: object) -> list[str]:

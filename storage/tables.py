@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.spec import RecordingSpec
+from eventsnn.spec import ListedSynapses, RecordingSpec
 from eventsnn.storage.arrays import GrowingArray, Objects, Read
 from eventsnn.storage.spikes import SpikeTable
-from eventsnn.storage.states import StateTable
+from eventsnn.storage.states import SampleTable, neurons_of, synapses_of
 
 
 class Table(Protocol):
@@ -58,5 +58,11 @@ class Table(Protocol):
         ...
 
 
-def make_tables(specs: Sequence[RecordingSpec], dt: float, parts: int) -> list[Table]:
-    return [SpikeTable(spec, dt, parts) if spec.every == 0 else StateTable(spec, dt, parts) for spec in specs]
+def make_tables(specs: Sequence[RecordingSpec | ListedSynapses], dt: float, parts: int) -> list[Table]:
+    return [_table(spec, dt, parts) for spec in specs]
+
+
+def _table(spec: RecordingSpec | ListedSynapses, dt: float, parts: int) -> Table:
+    if isinstance(spec, ListedSynapses):
+        return SampleTable(spec, synapses_of(spec), dt, parts)
+    return SampleTable(spec, neurons_of(spec), dt, parts) if spec.every else SpikeTable(spec, dt, parts)

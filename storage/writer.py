@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.spec import RecordingSpec
+from eventsnn.spec import ListedSynapses, RecordingSpec
 from eventsnn.storage.arrays import GrowingArray, Objects
 from eventsnn.storage.clock import times
 from eventsnn.storage.errors import StoreUnusable
@@ -39,7 +39,15 @@ class StoreWriter:
     shape of every array at that moment. It is replaced in one write, after all chunks that it speaks of.
     """
 
-    def __init__(self, place: Place, specs: Sequence[RecordingSpec], attrs: Mapping[str, Any], *, dt: float, parts: int) -> None:
+    def __init__(
+        self,
+        place: Place,
+        specs: Sequence[RecordingSpec | ListedSynapses],
+        attrs: Mapping[str, Any],
+        *,
+        dt: float,
+        parts: int,
+    ) -> None:
         self._place, self._store, self._dt = place, place.store, dt
         self._owner = Ownership(place)
         self._attrs = {"dt": dt, "versions": _versions(), **attrs}

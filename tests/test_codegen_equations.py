@@ -64,12 +64,16 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "current": ({"current": "I"}, "current = 'I' names nothing declared"),
     "method": (
         {"method": "heun"},
-        "method must be None, 'exponential_euler', 'rk4', 'staggered', 'euler' or 'sequential_euler', not 'heun'",
+        "method must be None, 'exponential_euler', 'rk4', 'rk4_divided', 'staggered', 'euler' or 'sequential_euler', not 'heun'",
     ),
     "current in a factor": ({"equations": "dV/dt = -V*I_e/tau\ndg/dt = -g"}, "must contain the current 'I_e' as a term"),
     "no states": ({"states": ()}, "declares no State"),
     "reserved": ({"params": ("tau", "V_th", "I_e", "t_ref", "exp")}, "'exp' cannot be the name"),
     "dunder": ({"params": ("tau", "V_th", "I_e", "t_ref", "a__b")}, "'a__b' cannot be the name"),
+    "divided line": ({"method": "rk4_divided"}, r"needs one exp\(k\*V\) in dV/dt"),
+    "divided by two": ({"method": "rk4_divided", "equations": "dV/dt = exp(V) + exp(2*V)"}, r"needs one exp\(k\*V\) in dV/dt"),
+    "divided threshold": ({"method": "rk4_divided", "threshold": "V*V >= V_th"}, "needs a threshold 'state >= parameter'"),
+    "divided crossing": ({"method": "rk4_divided", "crossing": True}, "does not go with crossing"),
     "kink": ({"equations": "dV/dt = abs(V)", "method": "exponential_euler", "current": None}, "use method = 'rk4'"),
 }
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from test_cuda_engine import Exponential, mixed
 from test_neurons_cuda import everyone, inputs
+from test_plasticity_cuda import first, second
 
 import eventsnn as snn
 from eventsnn.lower import lower
@@ -68,22 +69,23 @@ class Launches:
 
 @pytest.fixture(scope="module")
 def launches() -> Iterator[dict[tuple[str, Any], Any]]:
-    """Kernels and signatures of all launches of two networks, in both precisions."""
+    """Kernels and signatures of all launches of all networks, in both precisions."""
     from numba.cuda import dispatcher
 
-    from eventsnn.backends.cuda import block, currents, synapses
+    from eventsnn.backends.cuda import block, currents, fired, plastic, synapses
 
     found = Launches()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (block, synapses):
+        for module in (block, synapses, plastic):
             patch.setattr(module, "arrays", lambda: np)
             patch.setattr(module, "launch", found.add)
-        patch.setattr(currents, "arrays", lambda: np)
+        for module in (currents, fired):
+            patch.setattr(module, "arrays", lambda: np)
         patch.setattr(block, "to_host", np.array)
         patch.setattr(block, "give_back", lambda: None)
         patch.setattr(block, "Steps", lambda: found)
         patch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-        for net in (mixed, exponential, library, inputs):
+        for net in (mixed, exponential, library, inputs, first, second):
             for precision in ("float64", "float32"):
                 _launch(block.Block, lower(net(precision), precision))
         yield found.seen
@@ -108,8 +110,8 @@ def ptx(function: Any, signature: Any, contraction: bool) -> str:
 
 def test_kernels_are_assembled_without_spills(launches: dict[Any, Any], tmp_path: Path) -> None:
     assert {f.__name__ for f in launches.values()} == {
-        "current", "deliver", "deliver_given", "draw", "emit_poisson", "given", "noise", "prepare", "relay", "sample", "update",
-        "wave",
+        "arrive", "current", "cut", "deliver", "deliver_given", "draw", "emit_poisson", "enter_given", "given", "keep", "noise",
+        "prepare", "relay", "sample", "tidy", "update", "wave",
     }  # fmt: skip
     if PTXAS is None:
         pytest.skip("there is no ptxas")

@@ -14,7 +14,7 @@ import pytest
 @pytest.mark.timeout(600)
 def test_the_cuda_backend_in_the_simulator(root: Path) -> None:
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    files = ["tests/test_cuda_engine.py", "tests/test_neurons_cuda.py"]
+    files = ["tests/test_cuda_engine.py", "tests/test_neurons_cuda.py", "tests/test_plasticity_cuda.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

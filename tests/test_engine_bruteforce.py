@@ -14,6 +14,7 @@ import pytest
 from scipy.linalg import expm
 
 import eventsnn as snn
+from eventsnn.algebra import Distribution
 from eventsnn.codegen.reference import plain_step
 from eventsnn.models import (
     AllToAll,
@@ -298,7 +299,13 @@ def a_projection(rng: np.random.Generator, w: World) -> None:
     synapse = a_synapse(rng, SCALE[kind], edges, sign, kind == "parrot")
     if isinstance(rule, AllToAll) and len(pre) == len(post) == 1:
         return
-    w.receptors[w.net.connect(pre >> post, rule, synapse, receptor=named).name] = named
+    procedural = len(w.receptors) % 3 > 0 and can_be_procedural(rule, synapse)
+    w.receptors[w.net.connect(pre >> post, rule, synapse, receptor=named, procedural=procedural).name] = named
+
+
+def can_be_procedural(rule: Any, synapse: Static) -> bool:
+    draws = [len(v.drawn().tables) for v in (synapse.weight, synapse.delay) if isinstance(v, Distribution)]
+    return isinstance(rule, AllToAll | OneToOne | FixedOutdegree) and max(draws, default=1) == 1
 
 
 def a_current(rng: np.random.Generator, w: World, name: str) -> None:
@@ -372,7 +379,8 @@ def a_change(rng: np.random.Generator, w: World, sim: Any, steps: int) -> Change
             change.currents[name] = float(rng.uniform(0.0, 600.0))
             sim[name].set("I_e", change.currents[name])
     for name in w.receptors:
-        if rng.random() < 0.2 and w.kinds[w.net.projections[name].post.population.name] != "parrot":
+        p = w.net.projections[name]
+        if rng.random() < 0.2 and w.kinds[p.post.population.name] != "parrot" and not p.procedural:
             factor = rng.uniform(0.0, 1.0)
             sim[name].set_weights(lambda e, factor=factor: e["weight"] * factor)
             change.weights[name] = sim[name].weights()["weight"]

@@ -127,9 +127,10 @@ def test_binomial_draws_have_the_binomial_distribution() -> None:
         assert abs(draws.std() / expected.std() - 1.0) < 0.05
 
 
-def test_drawn_weights_and_delays_follow_their_distributions() -> None:
+@pytest.mark.parametrize("rule", [FixedIndegree(500), FixedOutdegree(1000), FixedOutdegree(1000, autapses=False)], ids=str)
+def test_drawn_weights_and_delays_follow_their_distributions(rule: Any) -> None:
     e = edges(
-        FixedIndegree(500),
+        rule,
         200,
         400,
         weight=snn.Normal(87.8, 8.78).truncate(0.0, None),
@@ -143,6 +144,8 @@ def test_drawn_weights_and_delays_follow_their_distributions() -> None:
     expected = np.diff(x.cdf((np.arange(0, 40) + 0.5) * 0.1)) * len(steps)
     found = np.bincount(steps, minlength=40)[1:40]
     assert stats.chi2.sf(((found - expected) ** 2 / expected).sum(), 38) > 1e-4
+    pairs = np.corrcoef([e["weight"], e["delay"], e["post"], e["pre"]])[np.triu_indices(4, 1)]
+    assert np.abs(pairs).max() < 4.5 / np.sqrt(2e5)
 
 
 def test_mixed_signs_split_between_receptors() -> None:

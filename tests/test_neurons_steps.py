@@ -14,10 +14,19 @@ from eventsnn.codegen.sampling import look_up
 from eventsnn.draws import philox
 from eventsnn.keys import key
 from eventsnn.model import NeuronModel
-from eventsnn.models import AllToAll, SpikeTrain, Static, StepCurrent, conductance_lif, iaf_psc_exp_multisynapse
+from eventsnn.models import (
+    AEifPscExp,
+    AllToAll,
+    SpikeTrain,
+    Static,
+    StepCurrent,
+    conductance_lif,
+    iaf_psc_exp_multisynapse,
+    with_noise,
+)
 
 STEPS, N, SEED = 60, 2, 9
-MODELS = [*classes(), conductance_lif(), iaf_psc_exp_multisynapse(fast=1.0, slow=50.0)]
+MODELS = [*classes(), conductance_lif(), iaf_psc_exp_multisynapse(fast=1.0, slow=50.0), with_noise(AEifPscExp)]
 CURRENT = {"pA": 4096.0, "uA/cm**2": 64.0, "": 8.0}
 WEIGHT = {"pA": 512.0, "nS": 64.0, "mV": 16.0, "": 32.0, "uA/cm**2": 32.0}
 
@@ -60,6 +69,8 @@ GIVEN = {
     "EscapeLif": {"r_max": 5000.0},
     "PhaseIf": {"jitter": 0.1, "r_max": 3000.0},
     "GlifPsc": {"t_ref": 1.2},
+    "AEifPscAlpha": {"t_ref": 0.7},
+    "NoisyAEifPscExp": {"noise_std": 300.0},
 }
 ARRIVE = (3, 4, 10, 30, 45)
 
@@ -82,7 +93,7 @@ def drive(model: type[NeuronModel]) -> tuple[dict[str, float], float]:
     return weights, CURRENT[unit] / (64.0 if model.__name__ == "Izhikevich" else 1.0)
 
 
-SINGLE = ("AEifCondExp", "EscapeLif", "GlifPsc", "HhPscAlpha", "PhaseIf")
+SINGLE = ("AEifCondExp", "ClopathAdEx", "EscapeLif", "GlifPsc", "HhPscAlpha", "PhaseIf")
 """Models that are also tested in float32: between them they have every function and kind of draw."""
 
 

@@ -347,7 +347,9 @@ def network() -> snn.Network:
     noise = net.population("noise", 50, Poisson(rate=4000.0))
     for target in (exc, inh):
         net.stimulate(target, PoissonInput(rate=9000.0, weight=35.0))
-    recurrent = Stdp(weight=snn.Uniform(20.0, 60.0), delay=snn.Uniform(0.5, 3.0), Wmax=100.0, alpha=1.05, mu_plus=0.5)
+    recurrent = Stdp(
+        weight=snn.Uniform(20.0, 60.0), delay=snn.Uniform(0.5, 3.0), Wmax=100.0, alpha=snn.Normal(1.05, 0.1), mu_plus=0.5
+    )
     net.connect(exc >> exc, FixedIndegree(40), recurrent, name="ee")
     net.connect(noise >> exc, FixedIndegree(10), StdpNnPreCentered(weight=30.0, delay=1.3, Wmax=60.0), name="ne")
     net.connect(inh >> exc, FixedIndegree(30), VogelsSprekeler(weight=-50.0, delay=1.0, Wmax=-300.0, eta=1.0), name="ie")
@@ -527,6 +529,9 @@ class UnknownWord(snn.SynapseModel):
     on_post = "w += Wmx"
 
 
+drawn = snn.Uniform(50.0, 60.0)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -535,11 +540,13 @@ class UnknownWord(snn.SynapseModel):
         (lambda: Stdp(weight=150.0, delay=1.0), ParameterError, "between 0 and 100, and they start at 150"),
         (lambda: Stdp(weight=-5.0, delay=1.0), ParameterError, "between 0 and 100, and they start at -5"),
         (lambda: Stdp(weight=5.0, delay=1.0, alpha=-1.0), ParameterError, "alpha must be >= 0"),
-        (
-            lambda: Stdp(weight=5.0, delay=1.0, alpha=snn.Uniform(0.0, 1.0)),
-            ParameterError,
-            "one number for all synapses, not Uni",
-        ),
+        (lambda: Stdp(weight=5.0, delay=1.0, alpha=snn.Uniform(-1.0, 1.0)), ParameterError, "alpha must be >= 0"),
+        (lambda: Stdp(weight=5.0, delay=1.0, alpha=[1.0, 2.0]), ParameterError, r"shape \(2,\) goes with Explicit"),
+        (lambda: Stdp(weight=5.0, delay=1.0, alpha=lambda pre, post: 1.0), ParameterError, "only weights and delays may be func"),
+        (lambda: Stdp(weight=5.0, delay=1.0, Wmax=drawn), ModelError, "Wmax is one number .* because it is a bound of weights"),
+        (lambda: Stdp(weight=5.0, delay=1.0, tau_plus=drawn), ModelError, "because it is the time constant of a trace"),
+        (lambda: Stdp(weight=5.0, delay=1.0, mu_plus=snn.Uniform(0.5, 1.0)), ModelError, "because it is an exponent"),
+        (lambda: Tsodyks2(weight=5.0, delay=1.0, U=snn.Uniform(0.5, 1.0)), ModelError, "because it is read by `release`"),
         (lambda: StdpReward(weight=5.0, delay=1.0), KindError, "StdpReward needs modulator"),
         (lambda: StdpReward(weight=5.0, delay=1.0, modulator=3), KindError, "the population whose spikes act .* not 3"),
         (lambda: NoTau(weight=0.5, delay=1.0), ModelError, "tau='tauu' of a trace names no parameter"),

@@ -239,7 +239,7 @@ BAD = {
     "delay": lambda: network(AllToAll(), 4, 4, SHEET, delay=0.0 * Distance()),
     "no positions": lambda: network(AllToAll(), 4, 4, None, weight=Distance()),
     "unknown word": lambda: network(AllToAll(), 4, 4, SHEET, weight=lambda source: source),
-    "not known beforehand": lambda: network(FixedIndegree(2), 4, 4, SHEET, weight=lambda pre: pre),
+    "no positions of drawn ones": lambda: network(FixedIndegree(2), 4, 4, None, weight=lambda pre, pos_pre: pre),
     "of a neuron": lambda: snn.Network(seed=1, dt=0.1).population("a", 3, IafPscExp(), V_m=Distance()),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from one_cell import run_cells
 
 import eventsnn as snn
 from eventsnn import spec
+from eventsnn.backends.cpu.neurons import Neurons
 from eventsnn.canonical import canonical
 from eventsnn.errors import EventsnnError, KindError, ModelError, ParameterError, ShapeError
 from eventsnn.lower import lower
-from eventsnn.model import StimulusTarget
+from eventsnn.model import NeuronModel, Param, State, StimulusTarget
 from eventsnn.models import (
     AcCurrent,
     GammaSource,
@@ -30,6 +32,8 @@ from eventsnn.models import (
     with_noise,
 )
 from eventsnn.restored import restore
+from eventsnn.scheduler.device_memory import device_bytes
+from eventsnn.scheduler.estimate import cost
 
 N = 500
 
@@ -105,6 +109,52 @@ def test_rates_change_between_runs() -> None:
     assert within((t > 200.0).sum(), 300.0) and i[t > 200.0].min() >= 100
 
 
+@pytest.mark.parametrize("profile", [Rates([50.0, 150.0], [80.0, 20.0]), Sinusoid(50.0, 50.0, 10.0)])
+def test_a_profile_is_replaced_while_it_runs(profile: Any) -> None:
+    """Of 400 neurons, 100 first, then all: events of each epoch, the same over three parts."""
+    found = {}
+    for parts in (1, 3):
+        net = snn.Network(seed=5, dt=0.1)
+        source = net.population("source", 400, Poisson(profile))
+        net.record(source, "spikes")
+        with snn.Simulation(net, threads=1, parts=parts) as sim:
+            assert np.isnan(sim["source"].get("rate")).all()
+            sim.run(100.0)
+            sim["source"][:100].set("rate", 200.0)
+            assert sim["source"].get("rate")[99] == 200.0 and np.isnan(sim["source"].get("rate")[100])
+            sim.run(100.0)
+            sim["source"].set("rate", snn.Uniform(5.0, 15.0))
+            sim.run(100.0)
+            events = snn.open(sim)["source/spikes"].to_dataset().load()
+        found[parts] = events["time"].values, events["neuron"].values
+    for one, three in zip(found[1], found[3], strict=True):
+        np.testing.assert_array_equal(one, three)
+    (t, i), each = found[1], 4.0 if isinstance(profile, Rates) else 5.0  # events of a neuron in 100 ms
+    middle = 5.0  # 50 ms of 80 Hz and 50 ms of 20 Hz, or a period
+    assert within((t <= 100.0).sum(), 400.0 * each)
+    changed = (t > 100.0) & (t <= 200.0)
+    assert within((changed & (i < 100)).sum(), 2000.0) and within((changed & (i >= 100)).sum(), 300.0 * middle)
+    assert within((t > 200.0).sum(), 400.0)
+
+
+def test_a_rate_function_without_an_end() -> None:
+    """The recipe of rate_function: evaluated every 5 ms for as long as there are runs."""
+
+    def function(t: float) -> float:
+        return 0.3 * t
+
+    net = snn.Network(seed=5, dt=0.1)
+    net.record(net.population("source", 400, Poisson(90.0)), "spikes")
+    with snn.Simulation(net, threads=1) as sim:
+        sim["source"].set("rate", function(2.5))
+        sim.every(5.0, lambda sim: sim["source"].set("rate", function(sim.time + 2.5)))
+        for _ in range(3):
+            sim.run(100.0)
+        t = snn.open(sim)["source/spikes"].to_dataset()["time"].values
+    for count, begins in zip(np.histogram(t - 0.05, bins=6, range=(0.0, 300.0))[0], range(0, 300, 50), strict=True):
+        assert within(count, 400.0 * 0.05 * function(begins + 25.0))
+
+
 def test_gamma_intervals() -> None:
     """Of shape 12: mean 1/rate, CV 1/sqrt(12); the standard error of a CV is CV sqrt(1/2 + CV^2)/sqrt(n), nearly."""
     model = GammaSource(rate=np.repeat([20.0, 100.0], 100), gamma_shape=12.0)
@@ -167,12 +217,50 @@ def test_a_noisy_model_has_an_ornstein_uhlenbeck_current() -> None:
     current, V = states["I_noise"][3:], states["V_m"][3:] + 70.0
     samples = current.size * (1.0 - math.exp(-2.5)) / (1.0 + math.exp(-2.5))
     assert abs(current.mean() - 3.0) < 3.0 * 2.0 / math.sqrt(samples)
-    assert abs(current.var() / 4.0 - 1.0) < 3.0 * math.sqrt(2.0 / samples) + 0.005  # Euler and Maruyama: h/tau
+    assert abs(current.var() / 4.0 - 1.0) < 3.0 * math.sqrt(2.0 / samples)
     assert abs(V.var() / (4.0 * 20.0 / 30.0) - 1.0) < 3.0 * math.sqrt(2.0 / samples) + 0.005
     near = run_cells(model, 200.0, 0.1, 500, states=("I_noise",), every=10.0, seed=4)[1]["I_noise"][5:]
     assert np.corrcoef(near[:-1].ravel(), near[1:].ravel())[0, 1] == pytest.approx(math.exp(-0.5), abs=0.03)
     with pytest.raises(ModelError, match="takes no current"):
         with_noise(GammaSource)
+
+
+def test_a_noisy_current_is_exact_where_the_step_is_half_its_time_constant() -> None:
+    """Its variance is that of the process; by Euler and Maruyama it were 1/(1 - 1/e) = 1.58 times as much."""
+    model = with_noise(IafPscDelta)(C_m=10.0, tau_m=10.0, V_th=1e9, noise_mean=-1.0, noise_std=3.0, noise_tau=0.2)
+    values = run_cells(model, 40.0, 0.1, 500, states=("I_noise",), seed=8)[1]["I_noise"][50:]
+    keep = math.exp(-0.5)
+    samples = values.size * (1.0 - keep) / (1.0 + keep)
+    assert abs(values.mean() + 1.0) < 3.0 * 3.0 / math.sqrt(samples)
+    assert abs(values.var() / 9.0 - 1.0) < 3.0 * math.sqrt(2.0 * (1.0 + keep**2) / (1.0 - keep**2) / values.size)
+    for lag in (1, 2, 5):
+        found = np.mean((values[lag:] + 1.0) * (values[:-lag] + 1.0)) / 9.0
+        assert abs(found - keep**lag) < 3.0 * math.sqrt((1.0 + keep**2) / (1.0 - keep**2) / values.size) + 0.003
+
+
+def test_which_noises_are_exact() -> None:
+    """The number that a draw is multiplied with, of a step of 0.5 ms: by its closed form, or the root of the step."""
+
+    class Cell(NeuronModel):
+        tau = Param(2.0, "")
+        x = State(0.0)
+        y = State(0.0)
+        z = State(0.0)
+        v = State(0.0)
+        r = State(0.0)
+        equations = """
+            dx/dt = -x/tau + 3*xi
+            dy/dt = x - y/tau + 3*xi_1
+            dz/dt = 3*xi_2
+            dv/dt = r - v/tau + 3*xi_3
+            dr/dt = -v - r/tau
+        """
+        threshold = "x > 1e9"
+
+    found = Cell.kernel().constants({"tau": 2.0}, 0.5, False)
+    exact = 3.0 * math.sqrt((1.0 - math.exp(-0.5)) / (2.0 / 2.0))
+    assert found["noise0__x"] == pytest.approx(exact, rel=1e-14) == found["noise1__y"]
+    assert found["noise2__z"] == pytest.approx(3.0 * math.sqrt(0.5)) == found["noise3__v"]
 
 
 def test_an_alternating_current_is_its_sine() -> None:
@@ -201,6 +289,40 @@ def test_stores_keep_sources_and_stimuli() -> None:
         assert getattr(a, "key", 0) == getattr(b, "key", 0)
     rates = [made.populations[1].dynamics.profile.values for made in (ours, theirs)]  # type: ignore[union-attr]
     np.testing.assert_array_equal(*rates)
+
+
+CURRENT: dict[str, Callable[[], Any]] = {
+    "noise": lambda: NoiseCurrent(0.0, snn.Uniform(1.0, 2.0)),
+    "noise in some": lambda: NoiseCurrent(1.0, 2.0),
+    "sine": lambda: AcCurrent(1.0, 1.0),
+    "table": lambda: StepCurrent(np.arange(5000.0), np.ones(5000)),
+    "columns": lambda: StepCurrent(np.arange(50.0), np.ones((50, 3000))),
+}
+
+
+@pytest.mark.parametrize("name", CURRENT)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_what_a_current_takes_is_estimated(name: str, precision: str) -> None:
+    """The difference that a current makes is that of the arrays which its operations hold, and of the column of currents."""
+    costs, arrays = [], []
+    for stimulated in (False, True):
+        net = snn.Network(seed=1, dt=0.1)
+        cells = net.population("cells", 3000, IafPscDelta())
+        if stimulated:
+            net.stimulate(cells[:1000] if "some" in name else cells, CURRENT[name]())
+        made = replace(lower(net), precision=precision)
+        piece = spec.Slice(0, 0, 3000)
+        costs.append((cost(made, [piece], 1).bytes, device_bytes(made, [piece])[0]))
+        neurons = Neurons(made, [piece])
+        held = {a.ctypes.data: a for op in neurons.inputs() for a in op.keep if isinstance(a, np.ndarray)}
+        tables = {s.normal.tables[0].ctypes.data for s in made.stimuli if isinstance(s, spec.NoiseStimulus)}  # one for all
+        arrays.append(sum(a.nbytes for at, a in held.items() if at not in tables))
+    host, device = np.subtract(*costs[::-1])
+    assert host == pytest.approx(arrays[1] - arrays[0], rel=0.02)
+    own = arrays[1] - arrays[0]
+    if "noise" not in name and precision == "float32":
+        own -= 4 * next(s.values.size for s in made.stimuli)  # a device has values of its own, in its precision
+    assert device == pytest.approx(own, rel=0.02)
 
 
 TARGET = StimulusTarget(0, spec.Subset(0, 3), 0.1, (1, 2))

@@ -47,10 +47,17 @@ def test_an_adaptive_threshold(ports: dict[str, Any]) -> None:
 
 
 def test_brette_and_gerstner(ports: dict[str, Any]) -> None:
-    """The library's neuron with the same threshold of detection."""
-    library = AEifPscExp(I_e=1000.0, V_peak=-40.4, V_reset=-70.6)
+    """The library's neuron with the same threshold of detection and the same method, and to the nearest step with its own."""
+
+    class Undivided(AEifPscExp):
+        method = "rk4"
+
+    given = {"I_e": 1000.0, "V_peak": -40.4, "V_reset": -70.6}
+    library, divided = Undivided(**given), AEifPscExp(**given)
     found, expected = (run_cells(m, 300.0, 0.05)[0][0] for m in (ports["BretteGerstner"](), library))
     assert found.tolist() == expected.tolist() and len(found) > 5
+    late = found - run_cells(divided, 300.0, 0.05)[0][0]
+    assert np.all((np.diff(late) >= 0) & (np.diff(late) <= 1)) and late[-1] > 0
 
 
 def test_izhikevich(ports: dict[str, Any]) -> None:

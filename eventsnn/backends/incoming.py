@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu.connect import ANY, Draws
 from eventsnn.backends.cpu.located import resolved
-from eventsnn.backends.cpu.plastic import Plastic
-from eventsnn.backends.cpu.strands import Strand, Targets, strands
+from eventsnn.backends.cpu.strands import Strand, Targets, no_sources, strands
 from eventsnn.backends.members import Members
-from eventsnn.spec import NetworkSpec
+from eventsnn.spec import NetworkSpec, ProjectionSpec
 
 
 class Incoming:
@@ -22,8 +22,8 @@ class Incoming:
         self._spec, self._members = spec, members
         self.overrides: dict[int, npt.NDArray[np.float64]] = {}
         """By projection, in order (target, k)."""
-        self.plastic: dict[int, Plastic] = {}
-        """By projection: the synapses that change."""
+        self.plastic: dict[int, Any] = {}
+        """By projection: the synapses that change, a Plastic of the backend."""
 
     def targets(self, projection: int) -> Targets:
         """The projection's targets that live here, by position."""
@@ -42,20 +42,35 @@ class Incoming:
         targets, described = self.targets(projection), self._spec.projections[projection]
         if not len(targets.posts) or not len(described.pre_subset):
             return []
-        spec, plain = self._spec, resolved(described, self._spec.seed, targets)
-        if plain is not described:
-            others = spec.projections
-            spec = replace(spec, projections=(*others[:projection], plain, *others[projection + 1 :]))
+        spec = self._resolved(projection, targets)
         found = strands(spec, projection, targets, self.overrides.get(projection))
         return [replace(s, delay=described.delay) for s in found]
+
+    def procedural(self) -> list[tuple[ProjectionSpec, Targets, list[Strand]]]:
+        """Projections whose connections are not kept, their targets here, and their strands, which hold no connections."""
+        found = []
+        for k, described in enumerate(self._spec.projections):
+            targets = self.targets(k)
+            if described.procedural and len(targets.posts) and len(described.pre_subset):
+                spec, nothing = self._resolved(k, targets), no_sources(len(targets.posts))
+                found.append((spec.projections[k], targets, list(strands(spec, k, targets, sources=nothing))))
+        return found
+
+    def _resolved(self, projection: int, targets: Targets) -> NetworkSpec:
+        """The network, where the projection has plain rules and values only."""
+        described, others = self._spec.projections[projection], self._spec.projections
+        plain = resolved(described, self._spec.seed, targets)
+        if plain is described:
+            return self._spec
+        return replace(self._spec, projections=(*others[:projection], plain, *others[projection + 1 :]))
 
     def drawn(self, projection: int) -> list[Draws]:
         """The projection's connections into this block, both signs together and told with their sign."""
         return [s.draws._replace(sign=ANY, magnitude=0) for s in self.strands(projection)[:1]]
 
     def all(self) -> list[Strand]:
-        """The strands of every projection, with in-degrees within the bounds that the input was scaled for."""
-        found = [s for k in range(len(self._spec.projections)) for s in self.strands(k)]
+        """The strands of every projection that is kept, with in-degrees within the bounds that the input was scaled for."""
+        found = [s for k, p in enumerate(self._spec.projections) if not p.procedural for s in self.strands(k)]
         for s in found:
             projection = self._spec.projections[s.projection]
             if int(s.draws.degrees.max(initial=0)) > projection.per_target:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.backends.cpu.plastic import LEARN, order
+from eventsnn.backends.cpu.plastic import order
+from eventsnn.backends.moments import LEARN
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -42,11 +43,9 @@ def put(blocks: Sequence[Any], now: int, pieces: Sequence[Arrays]) -> None:
             for d in block.incoming.drawn(projection):
                 rows = [by_target[post] for post in d.posts.tolist()]
                 columns = [np.concatenate([np.empty(0), *x]) for x in zip(*(row[2:] for row in rows), strict=True)]
-                where = order(d)
-                for memory, column in zip((plastic.weights, *plastic.variables), columns, strict=False):
-                    memory[:] = column[where]
-                for place, row in zip(d.places.tolist(), rows, strict=True):
-                    plastic.remember(now, place, row[0], row[1])
+                weights, *variables = (column[order(d)] for column in columns)
+                plastic.write(weights, variables)
+                plastic.remember(now, d.places, [row[0] for row in rows], [row[1] for row in rows])
 
 
 def _block(block: Any, projection: int, now: int) -> dict[str, npt.NDArray[Any]]:

@@ -16,7 +16,7 @@ RESERVED = {
     *("F", "I0", "I1", "NREF", "I_stim", "before", "current", "dt", "fma", "mul", "np", "receptors", "refr", "values", "xi"),
     *(*DRAWS, *FUNCTIONS),
 }
-METHODS = (None, "exponential_euler", "rk4", "staggered", "euler", "sequential_euler")
+METHODS = (None, "exponential_euler", "rk4", "rk4_divided", "staggered", "euler", "sequential_euler")
 STEP = sp.Symbol("h__", positive=True)
 """Length of a step."""
 
@@ -55,6 +55,17 @@ class System:
     """In the last step of the refractory time."""
     draws: tuple[str, ...]
     """"normal" or "uniform" of each number that is drawn in a step."""
+
+    @property
+    def upstroke(self) -> tuple[str, str]:
+        """Method "rk4_divided": the potential that runs away, and the parameter that it crosses then."""
+        sides = tuple(map(str, self.threshold.args)) if isinstance(self.threshold, (sp.Ge, sp.Gt)) else ("", "")
+        d = self.declaration
+        if d.crossing:
+            raise ModelError(f"{d.name}: method = 'rk4_divided' does not go with crossing; use method = 'rk4'")
+        if len(sides) != 2 or sides[0] not in d.states or sides[1] not in d.params:
+            raise ModelError(f"{d.name}: method = 'rk4_divided' needs a threshold 'state >= parameter'; or use method = 'rk4'")
+        return sides[0], sides[1]
 
     def only_parameters(self, e: sp.Expr) -> bool:
         return not ({str(s) for s in e.free_symbols} & set(self.declaration.states))

@@ -54,7 +54,7 @@ _NAMES: dict[str, Any] = {
     "exp": exp,
     "log": log,
     "exprel": exprel,
-    "np": np,
+    "sqrt": np.sqrt,
     "absolute": np.absolute,
     "minimum": np.minimum,
     "maximum": np.maximum,

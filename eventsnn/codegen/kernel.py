@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,11 @@ class Variant:
 
     source: str
     constants: tuple[str, ...]
+
+    def form(self, name: str) -> Variant:
+        """One of its functions as `step`."""
+        found = next(part for part in self.source.split("def ") if part.startswith(f"{name}("))
+        return Variant("def step" + found.removeprefix(name), self.constants)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,17 @@ class Kernel:
     @property
     def current_input(self) -> bool:
         return self.driven is not None
+
+    @property
+    def forms(self) -> tuple[Kernel, Kernel] | None:
+        """Where a step may be divided: its quick form, whose spikes are 2 where it leaves all as it was, and the other."""
+        if "def again(" not in self.plain.source:
+            return None
+        quick, again = (
+            replace(self, plain=self.plain.form(name), driven=self.driven and self.driven.form(name))
+            for name in ("quick", "again")
+        )
+        return quick, again
 
     def step_source(self, current: bool) -> str:
         """The text of `def step`."""

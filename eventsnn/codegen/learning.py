@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,16 +16,20 @@ from eventsnn.codegen.hostmath import evaluate
 from eventsnn.codegen.parse import FUNCTIONS, Reader
 from eventsnn.codegen.printer import HostPrinter, StepPrinter
 from eventsnn.errors import ModelError, valid
-from eventsnn.spec import Plasticity
+from eventsnn.spec import Plasticity, Value
 
 TIMES = ("since_pre", "since_post", "first", "dt")
 RESERVED = {"w", "F", "fma", "mul", "np", *TIMES, *FUNCTIONS}
 Statements = dict[str, sp.Expr]
 
 
-def generate(d: RuleDeclaration, values: Mapping[str, float]) -> Plasticity:
-    """The rule of a declaration with these parameters; ModelError where it makes no sense."""
+def generate(d: RuleDeclaration, values: Mapping[str, float], each: Mapping[str, Value] | None = None) -> Plasticity:
+    """The rule of a declaration with these parameters, and those of which each synapse has its own; ModelError where it makes no
+    sense."""
     _check(d)
+    each = each or {}
+    _check_each(d, each)
+    d = replace(d, params=tuple(sorted(d.params, key=lambda name: name in each)))
     exponents = _exponents(d)
     source = _texts(d, tuple((name, values[name]) for name in sorted(exponents)))
     numbers = {name: np.float64(value) for name, value in values.items()}
@@ -40,11 +45,14 @@ def generate(d: RuleDeclaration, values: Mapping[str, float]) -> Plasticity:
     return Plasticity(
         name=d.name,
         source=source,
-        constants=tuple((name, float(values[name])) for name in d.params),
+        constants=tuple((name, float(values[name])) for name in d.params if name in values),
         pre=tuple((float(values[tau]), nearest) for _, tau, nearest in d.pre),
         post=tuple((float(values[tau]), nearest) for _, tau, nearest in d.post),
         states=tuple(number(initial, name) for name, initial in d.states),
-        variables=tuple((number(v, name), float(values[tau]) if tau else 0.0) for name, v, tau in d.variables),
+        variables=tuple(
+            (v if isinstance(v, str) and v in each else number(v, name), float(values[tau]) if tau else 0.0)
+            for name, v, tau in d.variables
+        ),
         low=low,
         high=high,
         when=bool(d.when),
@@ -52,6 +60,7 @@ def generate(d: RuleDeclaration, values: Mapping[str, float]) -> Plasticity:
         values=len(d.values),
         reads=d.reads,
         past=tuple(d.reads.index(state) for _, state in d.past),
+        each=tuple((name, each[name]) for name in d.params if name in each),
     )
 
 
@@ -83,6 +92,23 @@ def _check(d: RuleDeclaration) -> None:
     for name, initial in [(n, i) for n, i in d.states] + [(n, i) for n, i, _ in d.variables]:
         if isinstance(initial, str) and initial not in d.params:
             raise ModelError(f"{d.name}: the initial value {initial!r} of {name} names no parameter; {valid(initial, d.params)}")
+
+
+def _check_each(d: RuleDeclaration, each: Mapping[str, object]) -> None:
+    """Where a parameter must be one number for all synapses, because what it belongs to is not a synapse's."""
+    taus = [tau for _, tau, _ in (*d.pre, *d.post)] + [tau for *_, tau in d.variables if tau]
+    shared = {
+        "a bound of weights": " ".join(d.bounds),
+        "the time constant of a trace or variable": " ".join(taus),
+        "the initial value of a source's state": " ".join(str(initial) for _, initial in d.states),
+        "read by `release`": d.release,
+        "read by `when`, or a value kept with it": " ".join([d.when, *(text for _, text in d.values)]),
+        "an exponent": " ".join(_exponents(d)),
+    }
+    for name in each:
+        for what, text in shared.items():
+            if name in re.findall(r"\w+", text):
+                raise ModelError(f"{d.name}: {name} is one number for all synapses, because it is {what}")
 
 
 def _exponents(d: RuleDeclaration) -> frozenset[str]:

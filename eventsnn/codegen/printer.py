@@ -78,7 +78,7 @@ class StepPrinter:
         if power.is_Integer and power <= LARGEST_POWER:
             return self._products([base] * int(power))
         if power == sp.Rational(1, 2):
-            return f"np.sqrt({self.text(base)})"
+            return f"sqrt({self.text(base)})"
         return f"exp({self.product(self.text(power), f'log({self.text(base)})')})"
 
     def _exp(self, e: sp.exp) -> str:

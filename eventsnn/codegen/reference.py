@@ -33,7 +33,7 @@ def names(precision: str = "float64") -> dict[str, Any]:
     """The free names of a step, for plain Python."""
     kind = np.dtype(precision).type
     space: dict[str, Any] = {"np": np, "F": kind, "I0": np.int32(0), "I1": np.int32(1), "fma": exact_fma}
-    space["mul"] = lambda a, b: a * b
+    space |= {"mul": lambda a, b: a * b, "sqrt": np.sqrt}
     for texts in (EXP_SOURCE, LOG_SOURCE, EXPREL_SOURCE):
         exec(texts[precision], space)
     return space

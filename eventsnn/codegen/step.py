@@ -4,7 +4,9 @@ Propagate; add white noise; add the input that arrived (held states keep their v
 assignments of every step, and those at the end of the refractory time; test the threshold on the new values; reset; count the
 refractory time. See spec.KernelSpec for the contract.
 
-Noise is that of Euler and Maruyama: factor * sqrt(h) * a number of mean 0 and variance 1, the factor as the step begins.
+Noise is factor * sqrt(h) * a number of mean 0 and variance 1, the factor as the step begins (Euler and Maruyama). Where the factor
+and the state's own decay dx/dt = -x/tau are made of parameters, it is factor * sqrt(tau/2 (1 - exp(-2 h/tau))) * the number, so that
+the process is exact for every h: D. T. Gillespie, Phys. Rev. E 54 (1996) 2084, doi:10.1103/PhysRevE.54.2084.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sympy as sp
 from eventsnn.codegen.equations import STEP, Effect, System
 from eventsnn.codegen.linear import linear_states, propagator
 from eventsnn.codegen.nonlinear import Nonlinear
-from eventsnn.codegen.parse import before, drawn
+from eventsnn.codegen.parse import before, drawn, exprel
 from eventsnn.codegen.printer import HostPrinter, StepPrinter
 from eventsnn.codegen.propagator import Propagator
 
@@ -41,45 +43,76 @@ class StepWriter:
         self.current = current
         self.out = StepText()
         self.printer = StepPrinter()
-        self.linear = linear_states(system)
+        self.linear = self._linear()
+
+    def _linear(self) -> tuple[str, ...]:
+        """States with an exact solution over the step; those of a reset within a step have none."""
+        gone: set[str] = set()
+        if self.d.method == "rk4_divided":
+            gone = {name for n, e in self.system.reset for name in (n, *map(str, e.free_symbols))}
+        left = [n for n in linear_states(self.system) if n not in gone]
+        while True:
+            others = set(self.d.states) - set(left)
+            free = [n for n in left if not {str(s) for s in self.system.derivatives[n].free_symbols} & others]
+            if free == left:
+                return tuple(left)
+            left = free
 
     def write(self) -> StepText:
+        refractory = bool(self.d.refractory)
+        divides = self.d.method == "rk4_divided"
+        texts = {name: self._body(name) for name in (("quick", "again") if divides else ("step",))}
+        arguments = [*self.d.states, *(["refr"] if refractory else []), *(f"w__{name}" for name, _ in self.d.receptors)]
+        arguments += [*(["I_stim"] if self.current else []), *(str(drawn(k)) for k in range(len(self.system.draws)))]
+        arguments += [*self.out.constants, *(["NREF"] if refractory else [])]
+        given = ", ".join(arguments)
+        results = ", ".join([*(f"{n}__new" for n in self.d.states), *(["refr__new"] if refractory else []), "spikes__"])
+        if divides:
+            calls = [f"{results} = {name}({given})" for name in texts]
+            texts["step"] = [calls[0], "if spikes__ > I1:", f"    {calls[1]}"]
+        for name, body in texts.items():
+            lines = [f"def {name}({given}):", *(f"    {line}" for line in body), f"    return {results}"]
+            self.out.source += "\n".join(lines) + "\n"
+        return self.out
+
+    def _body(self, name: str) -> list[str]:
+        """Lines of the whole step; of its quick form, which leaves a step that has to be divided to "again"; of that."""
         body = [
             *(["held__ = refr > I0"] if self.d.refractory else []),
-            *self._propagate(),
+            *self._propagate(name),
             *self._noise(),
-            *(f"{n}__new = {n} if held__ else {n}__new" for n in self.d.hold),
+            *(f"{n}__new = {n} if held__ else {n}__new" for n in self.d.hold if name != "again"),
             *(self._input(k, effect) for k, effect in enumerate(self.system.effects)),
             *(f"{n}__new = {self._text(e)}" for n, e in self.system.always),
             *self._release(),
-            *self._fire(),
+            *self._fire(inside=name == "again"),
         ]
-        refractory = bool(self.d.refractory)
-        inputs = [f"w__{name}" for name, _ in self.d.receptors]
-        arguments = [*self.d.states, *(["refr"] if refractory else []), *inputs, *(["I_stim"] if self.current else [])]
-        arguments += [str(drawn(k)) for k in range(len(self.system.draws))]
-        arguments += [*self.out.constants, *(["NREF"] if refractory else [])]
-        results = [*(f"{n}__new" for n in self.d.states), *(["refr__new"] if refractory else []), "spikes__"]
-        lines = [f"def step({', '.join(arguments)}):", *(f"    {line}" for line in body), f"    return {', '.join(results)}"]
-        self.out.source = "\n".join(lines) + "\n"
-        return self.out
+        if name == "quick":
+            kept = [*self.d.states, *(["refr"] if self.d.refractory else [])]
+            body += [*(f"{n}__new = {n} if steep__ else {n}__new" for n in kept), "spikes__ = I1 + I1 if steep__ else spikes__"]
+        return body
 
     def _need(self, *names: str) -> None:
         self.out.constants += [n for n in names if n not in self.out.constants]
 
-    def _propagate(self) -> list[str]:
+    def _propagate(self, name: str) -> list[str]:
         others = tuple(n for n in self.d.states if n not in self.linear)
         derivatives = self.system.derivatives
         if self.current and self.d.current:
             i = self.system.symbols[self.d.current]
             derivatives = {n: f.subs(i, i + sp.Symbol("I_stim", real=True)) for n, f in derivatives.items()}
         nonlinear = Nonlinear(self.system, others, derivatives)
-        rest = nonlinear.lines()
+        rest = nonlinear.divided(self._reset()) if name == "again" else nonlinear.lines()
+        if name == "quick":
+            rest += nonlinear.steep()
         half = {n for n in self.linear if any(f"{n}__half" in line for line in rest)}
         lines = self._solve("", 1.0, "new", set(self.linear))
         lines += self._solve("half__", 0.5, "half", half) if half else []
         self._need(*nonlinear.constants)
         return lines + rest
+
+    def _reset(self) -> list[str]:
+        return [f"{n}__new = {self._text(e)}" for n, e in self.system.reset]
 
     def _solve(self, prefix: str, span: float, suffix: str, wanted: set[str]) -> list[str]:
         """Lines that give linear states after `span` of the step; those that a held state drives have two solutions."""
@@ -123,13 +156,27 @@ class StepWriter:
             for k, factor in terms:
                 if self.system.only_parameters(factor):
                     gain = f"noise{k}__{n}"
-                    self.out.computed.append((gain, HostPrinter().text(factor * sp.sqrt(STEP))))
+                    self.out.computed.append((gain, HostPrinter().text(factor * sp.sqrt(STEP * exprel(2 * self._decay(n) * STEP)))))
                     self._need(gain)
                 else:
                     self._need(*(p for p in self.d.params if self.system.symbols[p] in factor.free_symbols), "h__root")
                     gain = f"mul({self.printer.text(factor)}, h__root)"
                 lines.append(f"{n}__new = fma({gain}, {drawn(k)}, {n}__new)")
         return lines
+
+    def _decay(self, n: str) -> sp.Expr:
+        """The coefficient of a state in its own equation where nothing else leads from it back to it, else 0."""
+        if n not in self.linear:
+            return sp.Integer(0)
+        symbols, f = self.system.symbols, self.system.derivatives
+        reached, edge = set[str](), [n]
+        while edge:
+            here = edge.pop()
+            after = {m for m in self.linear if m not in (here, n) and f[m].has(symbols[here])} - reached
+            reached |= after
+            edge += after
+        back = any(f[n].has(symbols[m]) for m in reached)
+        return sp.Integer(0) if back else sp.diff(f[n], symbols[n])
 
     def _input(self, k: int, effect: Effect) -> str:
         new, w, factor = f"{effect.target}__new", f"w__{effect.receptor}", effect.factor
@@ -150,15 +197,17 @@ class StepWriter:
         lines = ["free__ = refr == I1"] if self.system.release else []
         return lines + [f"{n}__new = {self._text(e)} if free__ else {n}__new" for n, e in self.system.release]
 
-    def _fire(self) -> list[str]:
+    def _fire(self, inside: bool) -> list[str]:
         condition = self._text(self.system.threshold)
         if self.d.crossing:
             old = self.system.threshold.subs({before(n): self.system.symbols[n] for n in self.d.states})
             condition = f"({condition} & (not {self.printer.text(old)}))"
         if self.d.refractory:
             condition = f"({condition} & (refr <= I0))"
-        lines = [f"fire__ = {condition}"]
-        lines += [f"{n}__new = {self._text(e)} if fire__ else {n}__new" for n, e in self.system.reset]
+        if inside:
+            condition = f"({condition} & (not inside__))"
+        lines = [f"fire__ = {condition}", *(f"{line} if fire__ else {line.split(' = ')[0]}" for line in self._reset())]
+        lines += ["fire__ = fire__ | inside__"] if inside else []
         if self.d.refractory:
             lines.append("refr__new = NREF if fire__ else max(refr - I1, I0)")
         return [*lines, "spikes__ = I1 if fire__ else I0"]

@@ -5,5 +5,6 @@ from eventsnn.models.networks.cobahh import cobahh
 from eventsnn.models.networks.cuba import cuba
 from eventsnn.models.networks.hpc_benchmark import hpc_benchmark
 from eventsnn.models.networks.microcircuit import microcircuit
+from eventsnn.models.networks.polychronization import polychronization
 
-__all__ = ["brunel", "cobahh", "cuba", "hpc_benchmark", "microcircuit", "small"]
+__all__ = ["brunel", "cobahh", "cuba", "hpc_benchmark", "microcircuit", "polychronization", "small"]

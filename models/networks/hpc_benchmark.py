@@ -19,22 +19,29 @@ RATE = 20_856.04
 RULE = {"tau_plus": 15.0, "tau_minus": 30.0, "lambda_": 0.1, "alpha": 0.0513, "mu": 0.4}
 
 
-def hpc_benchmark(scale: float = 0.1, seed: int = 1, dt: float = 0.1) -> Network:
+def hpc_benchmark(scale: float = 0.1, seed: int = 1, dt: float = 0.1, indegrees: float = 1.0) -> Network:
     """9,000 excitatory and 2,250 inhibitory neurons times `scale`, with in-degrees of 9,000 + 2,250 at any scale.
 
-    At small scale pairs are connected many times, and potentiation runs away after 150 ms or so, in NEST, too.
+    At small scale pairs are connected many times, neurons fire together, and potentiation runs away after 150 ms or so, in NEST,
+    too. `indegrees`: a factor on them by which the network stays irregular; weights grow by the inverse of its root, and the rate
+    of the background falls by its root, which leaves the mean of that.
     """
     sizes = [round(n * scale) for n in (9_000, 2_250)]
     if min(sizes) < 2:
         raise ParameterError(f"hpc_benchmark: scale={scale:g} leaves {sizes[1]} inhibitory neurons; give at least 0.001")
+    degrees = [round(n * indegrees) for n in (9_000, 2_250)]
+    if min(degrees) < 1:
+        raise ParameterError(f"hpc_benchmark: indegrees={indegrees:g} leaves no inhibitory synapse; give at least 0.0005")
+    root = float(indegrees) ** 0.5
+    weight = WEIGHT / root
     net = Network(seed=seed, dt=dt)
     model = IafPscAlpha(**NEURON, tau_syn_ex=TAU_SYN, tau_syn_in=TAU_SYN)
     exc, inh = (net.population(name, n, model, V_m=Normal(5.7, 7.2)) for name, n in zip(("exc", "inh"), sizes, strict=True))
-    rules = {exc: FixedIndegree(9_000, autapses=False), inh: FixedIndegree(2_250, autapses=False)}
+    rules = {pre: FixedIndegree(n, autapses=False) for pre, n in zip((exc, inh), degrees, strict=True)}
     for post in (exc, inh):
-        net.stimulate(post, PoissonInput(rate=RATE, weight=WEIGHT))
-        plastic = StdpPl(weight=WEIGHT, delay=DELAY, **RULE)
-        net.connect(exc >> post, rules[exc], plastic if post is exc else Static(weight=WEIGHT, delay=DELAY))
-        net.connect(inh >> post, rules[inh], Static(weight=-G * WEIGHT, delay=DELAY))
+        net.stimulate(post, PoissonInput(rate=RATE * root, weight=weight))
+        plastic = StdpPl(weight=weight, delay=DELAY, **RULE)
+        net.connect(exc >> post, rules[exc], plastic if post is exc else Static(weight=weight, delay=DELAY))
+        net.connect(inh >> post, rules[inh], Static(weight=-G * weight, delay=DELAY))
         net.record(post, "spikes")
     return net

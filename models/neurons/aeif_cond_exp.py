@@ -16,8 +16,8 @@ class AEifCondExp(NeuronModel):
     """C dV/dt = -g_L (V - E_L) + g_L Delta_T exp((V - V_th)/Delta_T) - g_ex (V - E_ex) - g_in (V - E_in) - w + I_e,
     tau_w dw/dt = a (V - E_L) - w, dg/dt = -g/tau_syn; |weight| (nS) is added to g.
 
-    A spike where V_m >= V_peak; then V_m = V_reset for t_ref, w += b. Classical Runge-Kutta, conductances exact: spikes lie on
-    the grid, so each interval is up to a step longer than NEST's aeif_cond_exp, which goes on within the step.
+    A spike where V_m >= V_peak; then V_m = V_reset for t_ref, w += b. Classical Runge-Kutta, conductances exact; the spike and
+    the reset lie where V_m crosses within the step, its stamp and the beginning of t_ref at the end. NEST: aeif_cond_exp.
     R. Brette, W. Gerstner, J. Neurophysiol. 94 (2005) 3637, doi:10.1152/jn.00686.2005.
     """
 
@@ -53,4 +53,4 @@ class AEifCondExp(NeuronModel):
     refractory = "t_ref"
     hold = ("V_m",)
     current = "I_e"
-    method = "rk4"
+    method = "rk4_divided"

@@ -10,8 +10,9 @@ class AEifPscDelta(NeuronModel):
     """C dV/dt = -g_L (V - E_L) + g_L Delta_T exp((V - V_th)/Delta_T) - w + I_e, tau_w dw/dt = a (V - E_L) - w; an arriving weight
     (mV) is added to V_m, and lost while refractory.
 
-    A spike where V_m >= V_peak; then V_m = V_reset for t_ref, w += b. Classical Runge-Kutta. NEST: aeif_psc_delta with
-    refractory_input = False. R. Brette, W. Gerstner, J. Neurophysiol. 94 (2005) 3637, doi:10.1152/jn.00686.2005.
+    A spike where V_m >= V_peak; then V_m = V_reset for t_ref, w += b. Classical Runge-Kutta, the crossing located within
+    the step. NEST: aeif_psc_delta with refractory_input = False.
+    R. Brette, W. Gerstner, J. Neurophysiol. 94 (2005) 3637, doi:10.1152/jn.00686.2005.
     """
 
     C_m = Param(281.0, "pF", "membrane capacitance", above=0.0)
@@ -38,4 +39,4 @@ class AEifPscDelta(NeuronModel):
     refractory = "t_ref"
     hold = ("V_m",)
     current = "I_e"
-    method = "rk4"
+    method = "rk4_divided"

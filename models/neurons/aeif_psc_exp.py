@@ -10,7 +10,8 @@ class AEifPscExp(NeuronModel):
     """C dV/dt = -g_L (V - E_L) + g_L Delta_T exp((V - V_th)/Delta_T) + I_ex + I_in - w + I_e,
     tau_w dw/dt = a (V - E_L) - w, dI/dt = -I/tau_syn; an arriving weight (pA) is added to I.
 
-    A spike where V_m >= V_peak; then V_m = V_reset for t_ref, w += b. Classical Runge-Kutta, currents exact. NEST: aeif_psc_exp.
+    A spike where V_m >= V_peak; then V_m = V_reset for t_ref, w += b. Classical Runge-Kutta, currents exact, the
+    crossing located within the step. NEST: aeif_psc_exp.
     R. Brette, W. Gerstner, J. Neurophysiol. 94 (2005) 3637, doi:10.1152/jn.00686.2005.
     """
 
@@ -44,4 +45,4 @@ class AEifPscExp(NeuronModel):
     refractory = "t_ref"
     hold = ("V_m",)
     current = "I_e"
-    method = "rk4"
+    method = "rk4_divided"

@@ -9,8 +9,8 @@ class ClopathAdEx(NeuronModel):
     """C dV/dt = -g_L (V - E_L) + g_L Delta_T exp((V - V_T)/Delta_T) - w + z + I_e, tau_w dw/dt = a (V - E_L) - w,
     tau_z dz/dt = -z, tau_V_th dV_T/dt = V_th_rest - V_T; filtered potentials tau du/dt = V - u; a weight (mV) is added to V.
 
-    A spike where V_m >= V_peak; V_m stays at V_clamp for t_clamp, then V_m = V_reset, w += b, z = I_sp, V_T = V_th_max. During
-    the clamp w, z and V_T stand still. With g_clamp > 0 an electrode pulls V_m to V_command: a voltage clamp, neuron by neuron.
+    A spike where V_m >= V_peak; then w += b, z = I_sp, V_T = V_th_max, and V_m stays at V_clamp for t_clamp and becomes V_reset.
+    During the clamp w stands still. With g_clamp > 0 an electrode pulls V_m to V_command: a voltage clamp, neuron by neuron.
     NEST: aeif_psc_delta_clopath. C. Clopath, L. Buesing, E. Vasilaki, W. Gerstner, Nat. Neurosci. 13 (2010) 344,
     doi:10.1038/nn.2479.
     """
@@ -57,9 +57,9 @@ class ClopathAdEx(NeuronModel):
     """
     receptors = (Receptor("delta", "mV", "V_m += w"),)
     threshold = "V_m >= V_peak"
-    reset = "V_m = V_clamp"
-    release = "V_m = V_reset; w += b; z = I_sp; V_T = V_th_max"
+    reset = "V_m = V_clamp; w += b; z = I_sp; V_T = V_th_max"
+    release = "V_m = V_reset"
     refractory = "t_clamp"
-    hold = ("V_m", "w", "z", "V_T")
+    hold = ("V_m", "w")
     current = "I_e"
-    method = "rk4"
+    method = "rk4_divided"

@@ -12,11 +12,12 @@ class GlifPsc(NeuronModel):
     After-spike currents dASC/dt = -asc_decay ASC; the threshold V_th + th_s + th_v, dth_s/dt = -th_spike_decay th_s,
     dth_v/dt = th_voltage_index (V - E_L) - th_voltage_decay th_v. After a spike V_m, ASC, th_s and th_v stand still for t_ref,
     with ASC = asc_amp + asc_r ASC exp(-asc_decay t_ref), th_s = th_spike_add + th_s exp(-th_spike_decay t_ref), and V_m =
-    V_reset, or, with spike_dependent_threshold, E_L + voltage_reset_fraction (V - E_L) + voltage_reset_add.
+    V_reset, or, with spike_dependent_threshold, E_L + voltage_reset_fraction (V - E_L) + voltage_reset_add, V before the step.
 
     Five levels by three parameters of 0 or 1 (spike_dependent_threshold, after_spike_currents, adapting_threshold): LIF (0, 0,
     0), LIF-R (1, 0, 0), LIF-ASC (0, 1, 0), LIF-R-ASC (1, 1, 0), LIF-R-ASC-A (1, 1, 1). Integrated exactly. NEST: glif_psc with
-    two after-spike currents. C. Teeter et al., Nat. Commun. 9 (2018) 709, doi:10.1038/s41467-017-02717-4.
+    two after-spike currents, of which it takes the mean of each step.
+    C. Teeter et al., Nat. Commun. 9 (2018) 709, doi:10.1038/s41467-017-02717-4.
     """
 
     C_m = Param(58.72, "pF", "membrane capacitance", above=0.0)
@@ -62,12 +63,11 @@ class GlifPsc(NeuronModel):
         dy_ex/dt = -y_ex/tau_syn_ex
         dI_in/dt = y_in - I_in/tau_syn_in
         dy_in/dt = -y_in/tau_syn_in
-        V_left = E_L + voltage_reset_fraction*(V_m - E_L) + voltage_reset_add
     """
     receptors = (Receptor("ex", "pA", "y_ex += w*e/tau_syn_ex"), Receptor("in", "pA", "y_in += w*e/tau_syn_in"))
     threshold = "V_m >= V_th + th_s + th_v"
     reset = """
-        V_m = V_left if spike_dependent_threshold > 0 else V_reset
+        V_m = E_L + voltage_reset_fraction*(before(V_m) - E_L) + voltage_reset_add if spike_dependent_threshold > 0 else V_reset
         th_s = spike_dependent_threshold*(th_spike_add + th_s*exp(-th_spike_decay*t_ref))
         ASC_1 = after_spike_currents*(asc_amp_1 + asc_r_1*ASC_1*exp(-asc_decay_1*t_ref))
         ASC_2 = after_spike_currents*(asc_amp_2 + asc_r_2*ASC_2*exp(-asc_decay_2*t_ref))

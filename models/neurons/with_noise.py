@@ -14,8 +14,8 @@ def with_noise(model: type[NeuronModel]) -> type[NeuronModel]:
     """The model with an Ornstein-Uhlenbeck process I_noise beside its constant current, neuron by neuron.
 
     dI_noise/dt = (noise_mean - I_noise)/noise_tau + noise_std sqrt(2/noise_tau) xi, in the unit of the current; its stationary
-    distribution is normal with this mean and standard deviation, its correlation exp(-t/noise_tau). Integrated by Euler and
-    Maruyama on the grid. For white noise without a state see NoiseCurrent.
+    distribution is normal with this mean and standard deviation, its correlation exp(-t/noise_tau), on the grid exactly. It
+    begins at its mean. For white noise without a state see NoiseCurrent.
     """
     current = model.current
     if current is None or model.step is not None or not model.equations.strip():

@@ -14,8 +14,8 @@ from eventsnn.models.rules.degrees import random_bound
 class SymmetricBernoulli:
     """Each pair of different neurons is connected in both directions, with probability p; no pair has more connections.
 
-    For a selection with itself, `exc >> exc`. NEST: symmetric_pairwise_bernoulli, which draws twice for each pair of one
-    population and so may connect it twice.
+    For a selection with itself, `exc >> exc`; between two, connect one way by Bernoulli(p) and back by `like=`. NEST:
+    symmetric_pairwise_bernoulli, which draws twice for each pair of one population and so may connect it twice.
     """
 
     p: float
@@ -30,7 +30,8 @@ class SymmetricBernoulli:
         if not same or not np.array_equal(pre.array(), post.array()):
             raise ParameterError(
                 "SymmetricBernoulli: both directions of a pair belong to one projection, so sources and targets must be the same "
-                "neurons, as in exc >> exc"
+                "neurons, as in exc >> exc; between others, each direction is one of its own: "
+                "there = net.connect(a >> b, Bernoulli(p), ...) and net.connect(b >> a, like=there)"
             )
         return spec.SymmetricPairs(float(self.p))
 

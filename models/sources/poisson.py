@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from eventsnn import spec
@@ -20,7 +21,8 @@ ROOM = 8
 class Poisson(Model):
     """Each neuron emits k spikes in a step with P(k) = m^k exp(-m)/k!, m = rate dt; independent of all others.
 
-    A rate that changes with time is given as Rates, rate_function(...) or Sinusoid. Its spikes travel through connections, so
+    A rate that changes with time is given as Rates, rate_function(...) or Sinusoid; sim[name].set("rate", ...) puts an end to that
+    (until then it reads nan) and gives the rate from then on. Its spikes travel through connections, so
     that targets share them; for independent input to every neuron use PoissonInput. NEST: poisson_generator with one
     parrot_neuron per train.
     """
@@ -30,7 +32,7 @@ class Poisson(Model):
     def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.PoissonSource:
         changing = self._profile(size, dt, values)
         if changing is not None:
-            return spec.PoissonSource({}, key, changing)
+            return spec.PoissonSource({"rate": spec.Fixed(math.nan)}, key, changing)
         return spec.PoissonSource({"rate": self._rate(size, dt, values)}, key)
 
     def multiplicity(self, size: int, dt: float, values: Mapping[str, object]) -> int:

@@ -49,7 +49,11 @@ def rate_function(function: Callable[[float], Any], until: float, every: float) 
     """The rates of a function of time: function(t) is one rate (Hz) or one per neuron, t in ms.
 
     It is evaluated now, in the middle of each interval of `every` ms up to `until` ms, whose rate holds for the interval; the
-    last holds for ever.
+    last holds for ever. A function without an end is evaluated while the simulation runs, of a Poisson source described with the
+    highest rate that it will have:
+
+        sim["source"].set("rate", function(every / 2))
+        sim.every(every, lambda sim: sim["source"].set("rate", function(sim.time + every / 2)))
     """
     count = round(until / every) if every > 0.0 else 0
     if count < 1:

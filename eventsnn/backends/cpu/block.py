@@ -15,6 +15,7 @@ from eventsnn.backends.cpu.neurons import Neurons
 from eventsnn.backends.cpu.operation import Operation, Program
 from eventsnn.backends.cpu.plastic import Plastic, order
 from eventsnn.backends.cpu.poisson import counts_operation
+from eventsnn.backends.cpu.procedural import Procedural
 from eventsnn.backends.cpu.strands import Strand
 from eventsnn.backends.cpu.tables import Kind, Table, build_table, kinds_of
 from eventsnn.backends.cpu.varying import varying_counts
@@ -78,6 +79,7 @@ class Block:
         self.tables: list[Table] = []
         self.pending: list[Pending] = []
         self.incoming = Incoming(spec, self.neurons)
+        self.procedural = Procedural(spec, self.neurons.n, [])
         self.carried: dict[tuple[int, bool], npt.NDArray[Any]] = {}
         self._carried_until = 0
         self.row_of = np.full(spec.size, -1, np.int32)
@@ -117,6 +119,7 @@ class Block:
                 build_table(kind, members, [self.spec.projections[s.projection].pre for s in members], bases, sizes)
             )
         self.pending = [Pending(t, self.neurons.n) for t in self.tables]
+        self.procedural = Procedural(self.spec, self.neurons.n, self.incoming.procedural())
 
     def _plastic(self, s: Strand, bases: dict[int, int], sizes: dict[int, int]) -> Plastic:
         """The synapses of a projection that change. Weights given one by one come exactly as they were given."""
@@ -129,7 +132,8 @@ class Block:
         names = p.plasticity.reads if p.plasticity is not None else ()
         dynamics = population.dynamics
         read = [self.neurons.slots[dynamics.kernel.states.index(x)] for x in names] if isinstance(dynamics, Equations) else []
-        made = Plastic(p, table, self.spec.dt, population.receptors[s.receptor].exponent, span, self._thirds(p), read)
+        each = [values[order(s.draws)] for values in s.each]
+        made = Plastic(p, table, self.spec.dt, population.receptors[s.receptor].exponent, span, self._thirds(p), read, each)
         if isinstance(p.weight, Given):
             given = s.draws.given[order(s.draws)]
             made.weights[:] = np.abs(given) if p.magnitude else given
@@ -158,8 +162,8 @@ class Block:
         if projection in self.incoming.plastic:
             made = self.incoming.plastic[projection]
             made.make_up(now)
-            found = [order(d) for d in self.incoming.drawn(projection)]
-            made.weights[:] = values[found[0]]
+            (d,) = self.incoming.drawn(projection)
+            made.write(values[order(d)])
 
     def carry(self, rings: dict[tuple[int, bool], npt.NDArray[Any]], now: int) -> None:
         """Deliver these, which lie as `settle` gives them, besides what will be sent."""
@@ -178,8 +182,8 @@ class Block:
         Spikes not yet pushed are pushed; calendars and rings are left empty.
         """
         self.push_program().run(lists.ctypes.data)
-        size = max([p.size for p in self.pending] + [len(r) for r in self.carried.values()], default=1)
-        keys = {(t.kind.receptor, t.kind.wide) for t in self.tables} | set(self.carried)
+        size = max([self.procedural.size, *(p.size for p in self.pending), *(len(r) for r in self.carried.values())])
+        keys = {(t.kind.receptor, t.kind.wide) for t in self.tables} | set(self.carried) | set(self.procedural.rings)
         rings = {k: np.zeros((size, self.neurons.n), np.int64 if k[1] else np.int32) for k in keys}
         for step in range(now + 1, now + size + 1):
             totals = {k: ring[step % size] for k, ring in rings.items()}
@@ -190,7 +194,7 @@ class Block:
         """What is due, added to these accumulators."""
         operations = [
             Operation(delivery.DRAIN_RING[k[1]], ring, len(ring) - 1, self.neurons.n, totals[k])
-            for k, ring in self.carried.items()
+            for k, ring in (*self.carried.items(), *self.procedural.rings.items())
         ]
         for t, p in zip(self.tables, self.pending, strict=True):
             operations.append(self._deliver(t, p, totals[t.kind.receptor, t.kind.wide]))
@@ -203,13 +207,15 @@ class Block:
             out |= np.append(np.diff(first) > 0, False)[self.row_of]
         for p in self.incoming.plastic.values():
             out[p.third[0] : p.third[1]] = True
+        self.procedural.mark(out)
         return out
 
     # ---- programs
 
     def push_program(self) -> Program:
         changing = [p.push(self.row_of) for p in self.incoming.plastic.values()]
-        return Program([*(self._push(t, p) for t, p in zip(self.tables, self.pending, strict=True)), *changing])
+        kept = [self._push(t, p) for t, p in zip(self.tables, self.pending, strict=True)]
+        return Program([*kept, *changing, *self.procedural.operations])
 
     def _push(self, t: Table, p: Pending) -> Operation:
         rows = len(t.first) - 1
@@ -242,6 +248,8 @@ class Block:
         neurons = self.neurons
         for t in self.tables:
             neurons.accumulator(t.kind.receptor, t.kind.wide)
+        for receptor, wide in self.procedural.rings:
+            neurons.accumulator(receptor, wide)
         operations = self._deliveries(neurons.accumulators)
         changing = [(p, neurons.accumulator(p.receptor, True)) for p in self.incoming.plastic.values()]
         operations += [p.deliver(total, neurons.flags) for p, total in changing]
@@ -323,15 +331,15 @@ class Block:
         """Of states, synapses and what is under way."""
         state = sum(a.nbytes for a in (*self.neurons.slots, *self.neurons.accumulators.values())) + 29 * self.neurons.n
         waiting = sum(p.calendar.nbytes + (p.ring.nbytes if p.ring is not None else 0) for p in self.pending)
-        return state + waiting + self.synapse_bytes + self.row_of.nbytes
+        return state + waiting + self.procedural.nbytes + self.synapse_bytes + self.row_of.nbytes
 
     @property
     def synapses(self) -> int:
-        return sum(t.synapses for t in self.tables) + sum(p.synapses for p in self.incoming.plastic.values())
+        return sum(t.synapses for t in self.tables) + sum(int(p.synapses) for p in self.incoming.plastic.values())
 
     @property
     def synapse_bytes(self) -> int:
-        return sum(t.nbytes for t in self.tables) + sum(p.nbytes for p in self.incoming.plastic.values())
+        return sum(t.nbytes for t in self.tables) + sum(int(p.nbytes) for p in self.incoming.plastic.values())
 
     def close(self) -> None:
         self._empty()

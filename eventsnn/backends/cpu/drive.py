@@ -150,6 +150,18 @@ def relay(args, step):
     return 0
 
 
+def _copy(accumulator):
+    def copy(args, step):
+        a = words(args, 3)
+        found = view(a[1], a[0], accumulator)
+        kept = view(a[2], a[0], accumulator)
+        for i in range(a[0]):
+            kept[i] = found[i]
+        return 0
+
+    return copy
+
+
 def _clear_current(real):
     def clear(args, step):
         a = words(args, 2)
@@ -186,6 +198,8 @@ ADD_COUNTS = {False: Code(_add_counts(np.int32)), True: Code(_add_counts(np.int6
 """By width of the accumulator: (n, counts, accumulator, weight)"""
 ADD_COUNTS_AT = {False: Code(_add_counts_at(np.int32)), True: Code(_add_counts_at(np.int64))}
 """By width of the accumulator: (n, counts, accumulator, weight, positions, number of counts, which of them)"""
+COPY = {False: Code(_copy(np.int32)), True: Code(_copy(np.int64))}
+"""By width of the accumulator: (n, accumulator, copy)"""
 EMIT_COUNTS = Code(emit_counts)
 EMIT_GIVEN = Code(emit_given)
 RELAY = Code(relay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 HEADER = '''"""Generated from the synapse model {name!r}; do not edit."""
 import numpy as np
+from numpy import sqrt
 from eventsnn.backends.cpu.intrinsics import bits, fma, helper, item, mul, view, words
 from eventsnn.backends.cpu.memory import ADDRESS, COUNT, OUT_OF_MEMORY, ROW, add
 
@@ -26,10 +27,6 @@ def decayed(table, k):
     y = mul(item(table, k & 255, F), item(table, 256 + (k >> 8 & 255), F))
     return mul(y, mul(item(table, 512 + (k >> 16 & 255), F), item(table, 768 + (k >> 24), F)))
 
-
-@helper(forceinline=True)
-def kept(w, low, high):
-    return min(max(w, low), high)
 """
 
 MAKE_UP = """
@@ -46,7 +43,6 @@ def {name}(args, e, until{also}):
     {pre}
     {release}
     old, new = seen[e] - delay, until - delay
-    since_pre_now = mul(F(until - spiked), dt)
     for low_synapse in range(start, stop, CHUNK):
         size = min(CHUNK, stop - low_synapse)
         runs = 0

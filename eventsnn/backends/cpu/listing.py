@@ -1,7 +1,8 @@
 """Connections that are drawn into lists before they are sorted: distinct sources, a source's targets, composite values.
 
-Words: distinct numbers come from (i, attempt, 1, 0), targets from (i, k, 4, 0), draw n > 0 of a composite distribution from
-(i, k, 16 + n, 0) for delays and (i, k, 48 + n, 0) for weights, where i is the neuron that draws.
+Words: distinct numbers come from (i, attempt, 1, 0), targets with their delays and weights from (i, k, 4, 0), draw n > 0 of a
+composite distribution from (i, k, 16 + n, 0) for delays and (i, k, 48 + n, 0) for weights, and every draw n of parameter p that
+each synapse has of its own from (i, k, 128 (p + 1) + n, 0), where i is the neuron that draws.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from eventsnn.spec import DISTANCES, Drawn, Key, Shaped
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
-DELAYS, WEIGHTS = 16, 48
+DELAYS, WEIGHTS, EACH = 16, 48, 128
+TARGETS = 4
 
 
 @njit(nogil=True)
@@ -62,8 +64,11 @@ def distinct_sources(posts, candidates, degrees, k0, k1, out):
 
 
 @njit(nogil=True, cache=True)
-def targets_of_sources(pre_ids, own, n, outdegree, unique, k0, k1, wanted, pre_out, post_out):
-    """Every source's targets (drawn alike on every part); those that are wanted are counted, and kept where there is room."""
+def targets_of_sources(pre_ids, own, n, outdegree, unique, k0, k1, wanted, pre_out, post_out, number_out):
+    """Every source's targets (drawn alike on every part); those that are wanted are counted, and kept where there is room.
+
+    `number_out`: how many targets their source drew before.
+    """
     seen = np.zeros(n // 64 + 1, np.uint64)
     drawn = np.empty(outdegree, np.int64)
     at = 0
@@ -73,7 +78,9 @@ def targets_of_sources(pre_ids, own, n, outdegree, unique, k0, k1, wanted, pre_o
             distinct(pre_ids[i], m, outdegree, np.uint32(k0), np.uint32(k1), seen, drawn)
         else:
             for k in range(outdegree):
-                word = philox(np.uint32(pre_ids[i]), np.uint32(k), np.uint32(4), np.uint32(0), np.uint32(k0), np.uint32(k1))[0]
+                word = philox(
+                    np.uint32(pre_ids[i]), np.uint32(k), np.uint32(TARGETS), np.uint32(0), np.uint32(k0), np.uint32(k1)
+                )[0]
                 drawn[k] = below(word, m)
         for k in range(outdegree):
             j = drawn[k] + (own[i] >= 0 and drawn[k] >= own[i])
@@ -81,6 +88,7 @@ def targets_of_sources(pre_ids, own, n, outdegree, unique, k0, k1, wanted, pre_o
                 if pre_out.size:
                     pre_out[at] = i
                     post_out[at] = j
+                    number_out[at] = k
                 at += 1
     return at
 
@@ -115,11 +123,28 @@ def _words(posts, degrees, c2, column, k0, k1, out):
             at += 1
 
 
+@njit(nogil=True, cache=True)
+def _words_at(ids, numbers, c2, column, k0, k1, out):
+    for n in range(ids.size):
+        words = philox(np.uint32(ids[n]), np.uint32(numbers[n]), np.uint32(c2), np.uint32(0), np.uint32(k0), np.uint32(k1))
+        out[n] = words[column]
+
+
+def by_source(value: Drawn, slot: int, ids: I8, numbers: I8, key: Key) -> npt.NDArray[np.float64]:
+    """Values of connections that their sources drew: connection n is number numbers[n] of neuron ids[n]."""
+    words = np.empty((len(value.tables), len(ids)), np.uint32)
+    _words_at(ids, numbers, *((slot, 0) if slot >= EACH else (TARGETS, 1 if slot == DELAYS else 2)), *key, words[0])
+    for t in range(1, len(value.tables)):
+        _words_at(ids, numbers, slot + t, 0, *key, words[t])
+    return sample(value, words.T)
+
+
 def composite(value: Drawn, slot: int, posts: I8, degrees: I8, key: Key) -> npt.NDArray[np.float64]:
-    """Values of a distribution of several draws, in order (target, k). The first draw uses the connection's own word."""
+    """Values of a distribution of several draws, in order (target, k). The first of a delay or weight uses the connection's own
+    word."""
     n = int(degrees.sum())
     words = np.empty((len(value.tables), n), np.uint32)
-    _words(posts, degrees, 0, 1 if slot == DELAYS else 2, *key, words[0])
+    _words(posts, degrees, *((slot, 0) if slot >= EACH else (0, 1 if slot == DELAYS else 2)), *key, words[0])
     for t in range(1, len(value.tables)):
         _words(posts, degrees, slot + t, 0, *key, words[t])
     return sample(value, words.T)

@@ -14,7 +14,7 @@ from eventsnn.backends.cpu.listing import DELAYS, WEIGHTS, every_source, shaped_
 from eventsnn.backends.cpu.matching import exchanged, matched, symmetric_pairs
 from eventsnn.backends.cpu.nearest import nearest
 from eventsnn.backends.cpu.portable import log64
-from eventsnn.backends.cpu.strands import Sources, Targets, _degrees, _listed, _own_positions, sources_of
+from eventsnn.backends.cpu.strands import Sources, Targets, _degrees, _listed, own_positions, sources_of
 from eventsnn.cells import Cells, cells_of, envelope, folded, halves, most_near
 from eventsnn.errors import ParameterError
 from eventsnn.keys import key
@@ -78,7 +78,7 @@ def _(rule: MatchedStubs, p: ProjectionSpec, targets: Targets) -> Sources:
     everyone = np.arange(len(p.post_subset), dtype=np.int64)
     own = np.full(len(everyone), -1, np.int64)
     if not rule.autapses:
-        own = _own_positions(p, Targets(everyone, p.post_subset.array(), everyone))
+        own = own_positions(p, Targets(everyone, p.post_subset.array(), everyone))
     listed = np.empty(total, np.int64)
     matched(0, total, rule.outdegree, *p.key, listed)
     if each and not exchanged(listed, each, own, rule.distinct, *p.key):
@@ -136,7 +136,7 @@ def _sources_in(rule: object, space: Space, p: ProjectionSpec, targets: Targets)
 
 @_sources_in.register
 def _(rule: NearPairs, space: Space, p: ProjectionSpec, targets: Targets) -> Sources:
-    own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
+    own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else own_positions(p, targets)
     search = _Search(space.pre, _cells(space.pre, space.post, rule.profile, space), rule.profile, space.period)
     found, counts = search.pairs(targets.posts, space.post[targets.ranks], own, p)
     return _plain(found, counts)
@@ -144,7 +144,7 @@ def _(rule: NearPairs, space: Space, p: ProjectionSpec, targets: Targets) -> Sou
 
 @_sources_in.register
 def _(rule: NearSources, space: Space, p: ProjectionSpec, targets: Targets) -> Sources:
-    own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
+    own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else own_positions(p, targets)
     search = _Search(space.pre, _cells(space.pre, space.post, rule.profile, space), rule.profile, space.period)
     wanted = np.ones(len(space.pre), np.uint8)
     return _plain(*search.draws(targets.posts, space.post[targets.ranks], own, p, rule.count, rule.distinct, wanted))
@@ -155,7 +155,7 @@ def _(rule: NearTargets, space: Space, p: ProjectionSpec, targets: Targets) -> S
     pre = p.pre_subset.array()
     swapped = replace(p, pre_subset=p.post_subset, post_subset=p.pre_subset)
     everyone = Targets(np.arange(len(pre)), pre, pre)
-    own = np.full(len(pre), -1, np.int64) if rule.autapses else _own_positions(swapped, everyone)
+    own = np.full(len(pre), -1, np.int64) if rule.autapses else own_positions(swapped, everyone)
     wanted = np.zeros(len(space.post), np.uint8)
     wanted[targets.ranks] = 1
     search = _Search(space.post, _cells(space.post, space.pre, rule.profile, space), rule.profile, space.period)
@@ -166,7 +166,7 @@ def _(rule: NearTargets, space: Space, p: ProjectionSpec, targets: Targets) -> S
 
 @_sources_in.register
 def _(rule: NearestSources, space: Space, p: ProjectionSpec, targets: Targets) -> Sources:
-    own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
+    own = np.full(len(targets.posts), -1, np.int64) if rule.autapses else own_positions(p, targets)
     flat = Profile(np.ones(2), 0.0, *(np.zeros(3),) * 3, 0.0, 0.0)
     cells = cells_of(space.pre, space.post, space.period, None, max(2, rule.count // 8))
     found = _Search(space.pre, cells, flat, space.period).nearest(space.post[targets.ranks], own, rule.count)

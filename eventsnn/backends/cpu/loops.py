@@ -14,6 +14,7 @@ from eventsnn.spec import KernelSpec
 
 HEADER = '''"""Generated from the model {name!r}; do not edit."""
 import numpy as np
+from numpy import sqrt
 from eventsnn.backends.cpu.intrinsics import fma, helper, item, mul, view, words
 
 F = np.{precision}

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from functools import singledispatchmethod
-from typing import Any
+from functools import cache, singledispatchmethod
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu import drive
-from eventsnn.backends.cpu.loops import update_code
+from eventsnn.backends.cpu.loops import CALLEES, render, update_code
 from eventsnn.backends.cpu.numbers import numbers_of
-from eventsnn.backends.cpu.operation import Operation
+from eventsnn.backends.cpu.operation import Code, Operation
 from eventsnn.backends.cpu.poisson import counts_operation
-from eventsnn.backends.cpu.varying import noise_operation, varying_counts, wave_operation
-from eventsnn.backends.members import Member, Members, means_of
+from eventsnn.backends.cpu.varying import noise_operation, source_means, varying_counts, wave_operation
+from eventsnn.backends.loops import imported
+from eventsnn.backends.members import Member, Members
+from eventsnn.codegen.kernel import Kernel
 from eventsnn.spec import (
     CURRENTS,
     CurrentStimulus,
     Equations,
+    KernelSpec,
     NetworkSpec,
     NoiseStimulus,
     PoissonSource,
@@ -29,6 +32,14 @@ from eventsnn.spec import (
 )
 
 I8 = npt.NDArray[np.int64]
+LOOP = "for i in range(n):\n"
+
+
+@cache
+def _again_code(source: str, name: str) -> Code:
+    """The update of the neurons whose step is still to be made, of the text of an update of all."""
+    guard = f"{LOOP}        if flags[i] < 2:\n            continue\n"
+    return Code(imported(source.replace(LOOP, guard), name, CALLEES).update)
 
 
 class Neurons(Members):
@@ -143,9 +154,10 @@ class Neurons(Members):
         arrays = frozenset(k for k, x in constants.items() if isinstance(x, np.ndarray))
         scalars = [constants[f"scale_{r}"] for r in kernel.receptors]
         scalars += [constants[c] for c in kernel.constant_names(current) if c not in arrays]
-        refractory = [self.refractory[low:high]] if kernel.refractory else []
-        pointers: list[npt.NDArray[Any]] = [slot[low:high] for slot in self.slots[: len(kernel.states)]] + refractory
-        pointers += [self.accumulator(r, x.wide)[low:high] for r, x in enumerate(head.spec.receptors)] + [self.flags[low:high]]
+        state: list[npt.NDArray[Any]] = [slot[low:high] for slot in self.slots[: len(kernel.states)]]
+        state += [self.refractory[low:high]] if kernel.refractory else []
+        arrived = [self.accumulator(r, x.wide)[low:high] for r, x in enumerate(head.spec.receptors)]
+        pointers: list[npt.NDArray[Any]] = [self.flags[low:high]]
         if current:
             assert self.current is not None
             pointers.append(self.current[low:high])
@@ -155,7 +167,15 @@ class Neurons(Members):
         if kernel.refractory:
             pointers.append(np.atleast_1d(np.asarray(constants["NREF"], np.int32)))
         wide = tuple(r.wide for r in head.spec.receptors)
-        return [*draw, Operation(update_code(kernel, self.real.name, arrays, wide, current), high - low, *pointers)]
+        how, n = (self.real.name, arrays, wide, current), high - low
+        forms = cast(tuple[KernelSpec, KernelSpec] | None, kernel.forms if isinstance(kernel, Kernel) else None)
+        if forms is None:
+            return [*draw, Operation(update_code(kernel, *how), n, *state, *arrived, *pointers)]
+        kept = [np.zeros_like(x) for x in arrived]
+        keep = [Operation(drive.COPY[w], n, x, k) for w, x, k in zip(wide, arrived, kept, strict=True)]
+        again = _again_code(render(forms[1], *how), kernel.name + "_again")
+        quick = Operation(update_code(forms[0], *how), n, *state, *arrived, *pointers)
+        return [*draw, *keep, quick, Operation(again, n, *state, *kept, *pointers)]
 
     @singledispatchmethod
     def _emissions(self, dynamics: object, m: Member, clock: I8) -> list[Operation]:
@@ -167,8 +187,8 @@ class Neurons(Members):
 
     @_emissions.register
     def _(self, dynamics: PoissonSource, m: Member, clock: I8) -> list[Operation]:
-        if dynamics.profile is not None:
-            means = means_of(dynamics.profile, slice(m.slice.start, m.slice.stop), self.spec.dt)
+        means = source_means(m, self.spec.dt)
+        if means is not None:
             draw, counts = varying_counts(means, m.ids, m.spec.key, clock)
         else:
             draw, counts = counts_operation(m.parameters["rate"] * (self.spec.dt / 1000.0), m.ids, m.spec.key, clock)

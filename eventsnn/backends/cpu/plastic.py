@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu.connect import Draws, listed
-from eventsnn.backends.cpu.learning import CHUNK, DIGITS, rule_of, scratch_rows
+from eventsnn.backends.cpu.learning import CHUNK, rule_of, scratch_rows
 from eventsnn.backends.cpu.memory import CAPACITY, COUNT, append, contents, release
 from eventsnn.backends.cpu.operation import Operation, Program
 from eventsnn.backends.cpu.tables import Table
-from eventsnn.codegen.hostmath import exp
-from eventsnn.spec import Fixed, ProjectionSpec
+from eventsnn.backends.moments import LEARN, numbers_of, tables_of
+from eventsnn.spec import Fixed, Plasticity, ProjectionSpec
 
 I8 = npt.NDArray[np.int64]
 F8 = npt.NDArray[np.float64]
 LOW_WORD = np.uint64(0xFFFFFFFF)
 KEPT = 8
 """Mean number of spikes in a history after which all synapses make up for theirs."""
-SCALE, LEARN, DT, LOW, HIGH, MOST, CONSTANTS = range(7)
-"""Places in the numbers that operations read."""
 
 
 class Plastic:
@@ -38,17 +35,19 @@ class Plastic:
         span: tuple[int, int],
         third: tuple[int, int],
         read: Sequence[npt.NDArray[Any]],
+        each: Sequence[F8] = (),
     ) -> None:
         """`exponent`: of the receptor; `span`: positions of the targets in the block, [low, high); `third`: ids of the neurons
-        that modulate, [low, high); `read`: states of the block."""
+        that modulate, [low, high); `read`: states of the block; `each`: parameters of every synapse, as in the table."""
         assert projection.plasticity is not None
         self.projection, self.rule, self.receptor = projection, projection.plasticity, table.kind.receptor
         self.first, self.segments, self.horizon, self.synapses = table.first, table.segments, table.horizon, table.synapses
         self.low, self.n = span[0], span[1] - span[0]
         p, segments = self.rule, len(table.segments) - 1
         self.targets, self.weights = _targets(table), _weights(projection, table)
-        self.variables = np.empty((len(p.variables), table.synapses))
-        self.variables[:] = np.array([initial for initial, _ in p.variables])[:, None] if p.variables else 0.0
+        self.variables = np.empty((len(p.variables) + len(p.each), table.synapses))
+        for row, values in zip(self.variables, starts(p, each), strict=True):
+            row[:] = values
         self.seen, self.last = np.full(segments, -1, np.int64), np.full(segments, -1, np.int64)
         self.pre = np.zeros((segments, len(p.pre)))
         self.states = np.tile(np.array(p.states, np.float64), (segments, 1))
@@ -56,11 +55,7 @@ class Plastic:
         self.size = 1 << table.horizon.bit_length()
         self.calendar = np.zeros((self.size, 3), np.int64)
         self.counter = np.array([0, KEPT * self.n, table.horizon], np.int64)
-        taus = [tau for tau, _ in (*p.pre, *p.post)] + [tau for _, tau in p.variables if tau > 0.0]
-        self.tables = np.concatenate([np.empty(0), *(decays(dt / tau) for tau in taus)])
-        constants = [value for _, value in p.constants]
-        most = max(abs(p.low), abs(p.high))
-        self.numbers = np.array([2.0**-exponent, 1.0, dt, p.low, p.high, most, *constants])
+        self.tables, self.numbers = tables_of(p, dt), numbers_of(p, exponent, dt)
         self.scratch = np.zeros((scratch_rows(p), CHUNK))
         self.third, self.late = third, projection.modulator[1] if projection.modulator is not None else 0
         self.due = np.zeros((1 << self.late.bit_length(), 3), np.int64)
@@ -109,6 +104,12 @@ class Plastic:
         Program([Operation(self.code.tidy, *self._row(nothing, nothing.astype(np.uint8)))]).run(now)
 
     # ---- from outside, between runs
+
+    def write(self, weights: F8, variables: Sequence[F8] = ()) -> None:
+        """New weights and, if they are given, variables."""
+        self.weights[:] = weights
+        for memory, column in zip(self.variables, variables, strict=False):
+            memory[:] = column
 
     @property
     def learning(self) -> float:
@@ -174,13 +175,14 @@ class Plastic:
         steps = now - np.arange(min(len(self.past), 2 * self.horizon + 1))[::-1]
         return np.ascontiguousarray(np.swapaxes(self.past[steps % len(self.past)][:, places - self.low], 0, 1))
 
-    def remember(self, now: int, place: int, words: npt.NDArray[np.uint64], was: F8) -> None:
-        """The history of the target at a position of the block, and its past states."""
-        row = self.histories[place - self.low]
-        row[COUNT] = 0
-        append(row, words)
-        steps = now - np.arange(len(was))[::-1]
-        self.past[steps % len(self.past), place - self.low] = was
+    def remember(self, now: int, places: I8, words: Sequence[npt.NDArray[np.uint64]], was: Sequence[F8]) -> None:
+        """The histories of targets at positions of the block, and their past states."""
+        for place, mine, states in zip((places - self.low).tolist(), words, was, strict=True):
+            row = self.histories[place]
+            row[COUNT] = 0
+            append(row, mine)
+            steps = now - np.arange(len(states))[::-1]
+            self.past[steps % len(self.past), place] = states
 
     def _keys(self, row: int) -> I8:
         """source << 32 | delay of every segment."""
@@ -197,19 +199,16 @@ def _weights(p: ProjectionSpec, table: Table) -> F8:
     return stored.astype(np.float64) * 2.0**p.exponent
 
 
+def starts(p: Plasticity, each: Sequence[F8]) -> list[float | F8]:
+    """What the variables of synapses are at first, and their own parameters."""
+    names = [name for name, _ in p.each]
+    return [each[names.index(x)] if isinstance(x, str) else x for x, _ in p.variables] + list(each)
+
+
 def order(d: Draws) -> I8:
     """Where the synapses of a table stand in the list of its connections by target, then as drawn."""
     pre, delay, _ = listed(d)
     return np.lexsort((np.repeat(d.places, d.degrees), delay, pre)).astype(np.int64)
-
-
-@cache
-def decays(rate: float) -> F8:
-    """exp(-rate * j * 256**digit) for j < 256, by digit."""
-    made = [exp(np.float64(-rate * j * 256.0**digit)) for digit in range(DIGITS) for j in range(256)]
-    table = np.array(made, np.float64)
-    table.setflags(write=False)
-    return table
 
 
 def _targets(table: Table) -> npt.NDArray[np.uint16]:

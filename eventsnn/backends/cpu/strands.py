@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from eventsnn.backends.cpu import connect
 from eventsnn.backends.cpu.connect import ANY, NEGATIVE, POSITIVE, Draws, law
 from eventsnn.backends.cpu.degrees import binomial_degrees, deal
-from eventsnn.backends.cpu.listing import DELAYS, WEIGHTS, composite, distinct_sources, targets_of_sources
+from eventsnn.backends.cpu.listing import DELAYS, EACH, WEIGHTS, by_source, composite, distinct_sources, targets_of_sources
 from eventsnn.fixed_point import WIDEST, stored_exponent
 from eventsnn.spec import (
     BinomialDegree,
@@ -51,6 +51,8 @@ class Strand:
     horizon: int
     delay: Value
     draws: Draws
+    each: tuple[npt.NDArray[np.float64], ...] = ()
+    """Parameters that every synapse has of its own, in order (target, k)."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,34 @@ class Sources:
     listed: I8
     order: I8
     """Positions of the listed edges in the user's arrays."""
+    numbers: I8 = field(default_factory=lambda: NONE)
+    """Where sources draw: how many connections its source drew before each of the listed ones."""
 
 
-def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[np.float64] | None = None) -> Iterator[Strand]:
-    """Strands of projection `index` onto targets; `given` replaces its weights, in order (target, k)."""
+def no_sources(targets: int) -> Sources:
+    """None, for each of so many targets."""
+    return Sources(connect.LISTED, np.zeros(targets, np.int64), np.full(targets, -1, np.int64), NONE, NONE)
+
+
+def strands(
+    spec: NetworkSpec,
+    index: int,
+    targets: Targets,
+    given: npt.NDArray[np.float64] | None = None,
+    sources: Sources | None = None,
+) -> Iterator[Strand]:
+    """Strands of projection `index` onto targets; `given` replaces its weights, in order (target, k).
+
+    `sources`: in place of those that the rule gives.
+    """
     projection = spec.projections[index]
     if not len(targets.posts) or not len(projection.pre_subset):
         return
-    sources = sources_of(projection.rule, projection, targets)
+    if sources is None:
+        sources = sources_of(projection.rule, projection, targets)
     draws = _draws(projection, targets, sources, given)
+    own = projection.plasticity.each if projection.plasticity is not None else ()
+    each = tuple(_values(value, EACH * (k + 1), projection, targets, sources) for k, (_, value) in enumerate(own))
     receptors = spec.populations[projection.post].receptors
     low, high = _bounds(projection, given)
     signs = [(POSITIVE, projection.receptor_positive)] * (high >= 0) + [(NEGATIVE, projection.receptor_negative)] * (low < 0)
@@ -104,6 +125,7 @@ def strands(spec: NetworkSpec, index: int, targets: Targets, given: npt.NDArray[
             projection.max_delay,
             projection.delay,
             draws._replace(sign=sign, limit=LIMIT[bits]),
+            each,
         )
 
 
@@ -146,12 +168,14 @@ def _values(value: Value, slot: int, p: ProjectionSpec, targets: Targets, source
     """Values in order (target, k), where they are more than one draw each; else none."""
     if isinstance(value, Given):
         return value.values[sources.order]
-    if isinstance(value, Drawn) and value.program != (("draw", 0),):
+    if isinstance(value, Drawn) and len(sources.numbers):
+        return by_source(value, slot, p.pre_subset.array()[sources.listed], sources.numbers, p.key)
+    if isinstance(value, Drawn) and (value.program != (("draw", 0),) or slot not in (DELAYS, WEIGHTS)):
         return composite(value, slot, targets.posts, sources.degrees, p.key)
     return NO_NUMBERS
 
 
-def _own_positions(p: ProjectionSpec, targets: Targets) -> I8:
+def own_positions(p: ProjectionSpec, targets: Targets) -> I8:
     """Position of each target in the pre subset, or -1."""
     out = np.full(len(targets.posts), -1, np.int64)
     if p.pre != p.post:
@@ -175,7 +199,7 @@ def sources_of(rule: object, p: ProjectionSpec, targets: Targets) -> Sources:
 
 @sources_of.register
 def _(rule: DrawnSources, p: ProjectionSpec, targets: Targets) -> Sources:
-    selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
+    selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else own_positions(p, targets)
     candidates = len(p.pre_subset) - (selves >= 0)
     degrees = _degrees(rule.degree, p, targets, candidates.astype(np.int64))
     if not rule.distinct:
@@ -187,7 +211,7 @@ def _(rule: DrawnSources, p: ProjectionSpec, targets: Targets) -> Sources:
 
 @sources_of.register
 def _(rule: EverySource, p: ProjectionSpec, targets: Targets) -> Sources:
-    selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else _own_positions(p, targets)
+    selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else own_positions(p, targets)
     return Sources(connect.ALL, (len(p.pre_subset) - (selves >= 0)).astype(np.int64), selves, NONE, NONE)
 
 
@@ -216,10 +240,11 @@ def _(rule: DrawnTargets, p: ProjectionSpec, targets: Targets) -> Sources:
         own[inside] = at[inside]
     n = len(p.post_subset)
     args = (pre_ids, own, n, rule.outdegree, rule.distinct, p.key[0], p.key[1], wanted)
-    total = targets_of_sources(*args, NONE, NONE)
-    pre, post = np.empty(total, np.int64), np.empty(total, np.int64)
-    targets_of_sources(*args, pre, post)
-    return _listed(pre, post, targets)
+    total = targets_of_sources(*args, NONE, NONE, NONE)
+    pre, post, number = (np.empty(total, np.int64) for _ in range(3))
+    targets_of_sources(*args, pre, post, number)
+    sources = _listed(pre, post, targets)
+    return replace(sources, numbers=number[sources.order])
 
 
 def _listed(pre: I8, post: I8, targets: Targets) -> Sources:

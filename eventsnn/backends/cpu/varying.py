@@ -10,9 +10,9 @@ import numpy.typing as npt
 from eventsnn.backends.cpu.intrinsics import helper, item, mul, view, words
 from eventsnn.backends.cpu.operation import Code, Operation
 from eventsnn.backends.cpu.philox import philox, quantile, search_count
-from eventsnn.backends.members import Means, Member
+from eventsnn.backends.members import Means, Member, means_of
 from eventsnn.draws import per_neuron
-from eventsnn.spec import Key, NoiseStimulus, WaveStimulus
+from eventsnn.spec import Key, NoiseStimulus, PoissonSource, RateProfile, WaveStimulus
 
 I8 = npt.NDArray[np.int64]
 
@@ -102,6 +102,23 @@ ADD_WAVE = {name: Code(_add_wave(real)) for name, real in REALS.items()}
 """(n, values, their number, start, stop, current, positions)"""
 ADD_NOISE = {name: Code(_add_noise(real)) for name, real in REALS.items()}
 """(n, ids, means, standard deviations, hold, start, stop, quantiles, key, current, positions)"""
+
+
+def source_means(m: Member, dt: float) -> Means | None:
+    """Of a source whose rate changes; what was set since holds for ever. None where none of its neurons follows a profile."""
+    assert isinstance(m.spec.dynamics, PoissonSource)
+    profile, here = m.spec.dynamics.profile, slice(m.slice.start, m.slice.stop)
+    rate = np.broadcast_to(m.parameters["rate"], m.high - m.low)
+    given = ~np.isnan(rate)
+    if profile is None or given.all():
+        return None
+    if not given.any():
+        return means_of(profile, here, dt)
+    values = profile.values[:, here] if profile.values.ndim == 2 else profile.values[:, None]
+    steps = profile.steps
+    if steps[0] > 0:
+        steps, values = np.concatenate([steps[:1] * 0, steps]), np.concatenate([values[:1] * 0.0, values])
+    return means_of(RateProfile(steps, np.where(given, rate, values), profile.period), slice(None), dt)
 
 
 def varying_counts(means: Means, ids: I8, key: Key, clock: I8) -> tuple[list[Operation], npt.NDArray[np.uint16]]:

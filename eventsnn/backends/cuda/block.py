@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.backends.cpu.plastic import order
+from eventsnn.backends.cpu.strands import Strand
 from eventsnn.backends.cuda.currents import launch_of
 from eventsnn.backends.cuda.device import arrays, give_back, launch, to_host
 from eventsnn.backends.cuda.drives import inputs_of, sources_of
 from eventsnn.backends.cuda.kernels import SIZE, load
+from eventsnn.backends.cuda.plastic import Plastic
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.cuda.synapses import Synapses, build
 from eventsnn.backends.cuda.update import arguments, update_kernel
@@ -119,8 +122,11 @@ class Block:
         self.table = self._build()
 
     def _build(self) -> Synapses:
-
         found = self.incoming.all()
+        for s in found:
+            if self.spec.projections[s.projection].plasticity is not None and s.projection not in self.incoming.plastic:
+                self.incoming.plastic[s.projection] = self._plastic(s)
+        found = [s for s in found if s.projection not in self.incoming.plastic]
         populations = self.spec.populations
         pres = [self.spec.projections[s.projection].pre for s in found]
         sizes, firsts = [p.size for p in populations], [p.first for p in populations]
@@ -128,8 +134,40 @@ class Block:
         give_back()
         return made
 
-    def set_weights(self, projection: int, values: npt.NDArray[np.float64]) -> None:
-        """New weights, in order (target, k), for spikes from now on; input under way stays."""
+    def _plastic(self, s: Strand) -> Plastic:
+        """The synapses of a projection that change."""
+        p, n = self.spec.projections[s.projection], self.neurons
+        assert p.plasticity is not None
+        post, pre = self.spec.populations[p.post], self.spec.populations[p.pre]
+        third = self.spec.populations[p.modulator[0]] if p.modulator is not None else None
+        here = [m for m in n.members if m.slice.population == p.post]
+        names = post.dynamics.kernel.states if isinstance(post.dynamics, Equations) else ()
+        return Plastic(
+            p,
+            s,
+            self.spec.dt,
+            post.receptors[s.receptor].exponent,
+            (min(m.low for m in here), max(m.high for m in here)),
+            (pre.first, pre.first + pre.size),
+            (third.first, third.first + third.size) if third is not None else (0, 0),
+            [n.states[names.index(x)] for x in p.plasticity.reads],
+            n.n,
+            self.control,
+        )
+
+    def row_of_source(self, projection: int) -> int:
+        """The row of the first neuron of its pre population."""
+        return 0
+
+    def set_weights(self, projection: int, values: npt.NDArray[np.float64], now: int) -> None:
+        """New weights, in order (target, k), for spikes from now on; input under way stays. Spikes that are under way to
+        synapses that change carry them, too."""
+        if projection in self.incoming.plastic:
+            made = self.incoming.plastic[projection]
+            made.make_up(now)
+            (d,) = self.incoming.drawn(projection)
+            made.write(values[order(d)])
+            return
         self.incoming.overrides[projection] = values
         del self.table  # there may be no memory for both
         self.table = self._build()
@@ -137,11 +175,17 @@ class Block:
     def sources(self) -> npt.NDArray[np.bool_]:
         """Which neurons of the network have targets here."""
         found = np.append(np.diff(to_host(self.table.first)) > 0, False)
-        return np.asarray(found[to_host(self.table.row_of)])
+        out = np.asarray(found[to_host(self.table.row_of)])
+        for p in self.incoming.plastic.values():
+            out[p.fired.low : p.fired.low + p.fired.rows] |= np.diff(to_host(p.first)) > 0
+            out[p.third[0] : p.third[1]] = True
+        return out
 
     def deliver(self, items: Any) -> None:
         """Deliver spikes (step << 32 | id) that others sent."""
         launch(load().deliver_given, 1 << 30, items, len(items), *self.delivery())
+        for p in self.incoming.plastic.values():
+            p.deliver(items)
 
     def pending(self, now: int) -> Pending:
         """All input that is on its way."""
@@ -166,11 +210,11 @@ class Block:
 
     @property
     def synapses(self) -> int:
-        return self.table.synapses
+        return self.table.synapses + sum(int(p.synapses) for p in self.incoming.plastic.values())
 
     @property
     def synapse_bytes(self) -> int:
-        return self.table.nbytes
+        return self.table.nbytes + sum(int(p.nbytes) for p in self.incoming.plastic.values())
 
     @property
     def nbytes(self) -> int:
@@ -178,13 +222,18 @@ class Block:
         n = self.neurons
         held = (*n.states, n.refractory, n.flags, n.spikes, n.current, n.ids)
         waiting = (self.log, self.ring32, self.ring64, self.arrived32, self.arrived64, *(s.ring for s in self.samplers))
-        return self.table.nbytes + sum(int(a.nbytes) for a in (*held, *waiting))
+        return self.synapse_bytes + sum(int(a.nbytes) for a in (*held, *waiting))
 
     # ---- the launches of a step
 
     def steps(self, now: int) -> Steps:
-        """In order: currents, Poisson sources, updates, relays, given spikes, samples, delivery with the next Poisson input."""
-        out = Steps()
+        """In order: spikes that reach synapses that change, currents, Poisson sources, updates, relays, given spikes, samples,
+        what neurons leave in synapses that change, delivery with the next Poisson input."""
+        out, changing = Steps(), self.incoming.plastic.values()
+        for p in changing:
+            wide = self.spec.populations[p.projection.post].receptors[p.receptor].wide
+            place = {"slots_mask": self.slots - 1, "receptors": self.receptors, "size": self.neurons.n, "wide": int(wide)}
+            p.before(out, {**place, "receptor": p.receptor, "ring32": self.ring32, "ring64": self.ring64})
         self.neurons.flags.fill(0)  # a source that is silent from now on has no entry that would
         self._currents(out)
         self._sources(out)
@@ -199,6 +248,8 @@ class Block:
         self._given(out, now, tail)
         for s in self.samplers:
             self._sample(out, s)
+        for p in changing:
+            p.after(out, self.log, n.flags)
         inputs = inputs_of(n)
         drives = tuple(arrays().asarray(a) for a in inputs.arrays())
         if inputs.number:
@@ -288,8 +339,9 @@ class Block:
             return
         places = np.concatenate([p for _, _, p in found])
         most = np.concatenate([np.full(len(s), m.spec.multiplicity) for m, s, _ in found])
+        own = np.concatenate([np.full(len(s), isinstance(m.spec.dynamics, Equations | Relay)) for m, s, _ in found])
         unique, first, times = np.unique(np.stack([steps, places]), axis=1, return_index=True, return_counts=True)
-        entries = (*unique, times, most[first])
+        entries = (*unique, times, most[first], own[first])
         out.add(
             load().given, len(times), self.control, *(arrays().asarray(np.ascontiguousarray(x, np.int64)) for x in entries), *tail
         )

@@ -5,6 +5,7 @@ With NUMBA_ENABLE_CUDASIM=1 kernels run as Python on numpy arrays, for tests of 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -69,12 +70,12 @@ def words(precision: str = "float64") -> dict[str, Any]:
 
         real = np.dtype(precision).type
         # the simulator's own fma rounds twice; what is compiled gives Python floats
-        return {**open_words, "fma": lambda a, b, c: real(fused(real(a), real(b), real(c))), "mul": _product}
+        return {**open_words, "fma": lambda a, b, c: real(fused(real(a), real(b), real(c))), "mul": _product, "sqrt": np.sqrt}
     from numba.cuda import libdevice
 
     single = precision == "float32"
     fma, mul = (libdevice.fmaf_rn, libdevice.fmul_rn) if single else (libdevice.fma_rn, libdevice.dmul_rn)
-    return {**open_words, "fma": fma, "mul": mul}
+    return {**open_words, "fma": fma, "mul": mul, "sqrt": math.sqrt}
 
 
 def _item(array, k, kind):

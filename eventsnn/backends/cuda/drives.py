@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.backends.cpu.varying import source_means
 from eventsnn.backends.cuda.kernels import DRIVE_FIELDS, MEANS_AT, STEPS_AT
 from eventsnn.backends.members import Means, Members, means_of
 from eventsnn.backends.thresholds import TABLE_MEAN, thresholds
@@ -117,8 +118,8 @@ def sources_of(neurons: Members) -> Drives:
     out = Drives()
     for m in neurons.members:
         if isinstance(m.spec.dynamics, PoissonSource):
-            if m.spec.dynamics.profile is not None:
-                means = means_of(m.spec.dynamics.profile, slice(m.slice.start, m.slice.stop), neurons.spec.dt)
+            means = source_means(m, neurons.spec.dt)
+            if means is not None:
                 out.vary(means, m.ids, m.where(m.ids), m.spec.key)
                 continue
             out.add(m.parameters["rate"] * (neurons.spec.dt / 1000.0), m.ids, m.where(m.ids), m.spec.key)

@@ -14,6 +14,7 @@ from eventsnn.backends.cpu.memory import append, contents, release
 from eventsnn.backends.cuda.block import Block
 from eventsnn.backends.cuda.device import arrays, give_back, to_host, told
 from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, RUN, SIZE, STEP, UNTIL, WORST
+from eventsnn.backends.cuda.plastic import Plastic
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.snapshot import Pending
 from eventsnn.errors import DeviceError
@@ -30,9 +31,6 @@ class Device:
     """Threads of the host that compute."""
 
     def __init__(self, spec: NetworkSpec, slices: Sequence[Slice]) -> None:
-        changing = [p.name for p in spec.projections if p.plasticity is not None]
-        if changing:
-            raise DeviceError(f"projection {changing[0]!r} is plastic, which backend cuda cannot do yet; use backend='cpu'")
         with told():
             self.blocks = [Block(spec, slices)]
         self.spikes = 0
@@ -57,10 +55,22 @@ class Device:
         self._stale = True
 
     def learn(self, projection: int, factor: float, now: int) -> None:
-        """No weights change here."""
+        """From now on weights change by `factor` times what the rule says."""
+        with told():
+            self._receive()
+            for p in self._changing(projection):
+                p.learn(factor, now)
 
     def make_up(self, projection: int, now: int) -> None:
-        """No weights change here."""
+        """Weights that change get ready to be read: all that reached them up to `now` is in them."""
+        with told():
+            self._receive()
+            for p in self._changing(projection):
+                p.make_up(now)
+
+    def _changing(self, projection: int) -> list[Plastic]:
+        found = self._block.incoming.plastic
+        return [found[projection]] if projection in found else []
 
     def stale(self) -> None:
         """Parameters, injected spikes or weights have changed: launches are made anew before the next step."""
@@ -82,7 +92,7 @@ class Device:
         with told():
             self._receive()
             self._steps = Steps()  # it holds the old synapses
-            self._block.set_weights(projection, pieces[0])
+            self._block.set_weights(projection, pieces[0], now)
         self._stale = True
 
     def advance(self, now: int, until: int) -> int:
@@ -121,6 +131,8 @@ class Device:
             if self._crossing is not None:
                 append(self.lists[OWN], items.view(np.uint64))
         reached = int(control[STEP])
+        for p in self._block.incoming.plastic.values():
+            p.check(reached)
         if reached == now:
             raise DeviceError(f"the GPU did not advance beyond step {now}; its kernels did not run")
         return reached

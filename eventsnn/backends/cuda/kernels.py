@@ -281,8 +281,11 @@ def relay(control, low, high, mask, receptors, n, ring32, arrived32, flags, coun
             emit(control, log, (step << 32) | network_ids[i], times)
 
 
-def given(control, steps, places, times, most, flags, counts, network_ids, log):
-    """Spikes given beforehand, one entry per (step, neuron), on top of a neuron's own but never more than `most`."""
+def given(control, steps, places, times, most, own, flags, counts, network_ids, log):
+    """Spikes given beforehand, one entry per (step, neuron), on top of a neuron's own but never more than `most`.
+
+    `own`: whether the neuron sets its flag in each step; others have none but their own spikes there.
+    """
     if control[RUN] == 0:
         return
     step = control[STEP] + 1
@@ -294,6 +297,8 @@ def given(control, steps, places, times, most, flags, counts, network_ids, log):
         m = times[e] if times[e] < room else room
         if m > 0:
             counts[i] += m
+            if own[e] != 0:
+                flags[i] = np.uint8(flags[i] + m)
             emit(control, log, (step << 32) | network_ids[i], m)
 
 

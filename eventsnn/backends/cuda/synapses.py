@@ -95,7 +95,7 @@ def build(
         for p in sources:
             mine = [s for s in members if pre_of[id(s)] == p]
             if mine:
-                found = _sorted(xp, kind, mine, sizes[p], n)
+                found = sorted_draws(xp, kind, mine, sizes[p], n)
                 synapses += len(found[0])
                 pieces.append(_pieces(xp, kind, number, *found, bases[p], stores))
     table = np.array([(k.receptor, k.wide, k.bits, k.value) for k, _ in kinds], np.int64).reshape(-1)
@@ -106,11 +106,9 @@ def build(
     )
     order = xp.argsort(row)
     first = xp.searchsorted(row[order], xp.arange(rows + 1))
-    mean = synapses / max(1, len(row))
-    lanes = next(k for k in (1, 2, 4, 8, 16, 32) if 2 * k > mean or k >= WARP)
     return Synapses(
         xp.asarray(row_of),
-        lanes,
+        lanes_for(synapses, len(row)),
         first.astype(np.int64),
         start[order],
         head[order],
@@ -123,7 +121,12 @@ def build(
     )
 
 
-def _sorted(xp: Any, kind: Kind, strands: Sequence[Strand], size: int, n: int) -> tuple[Any, Any, int, int]:
+def lanes_for(synapses: int, pieces: int) -> int:
+    """Threads that share a piece: no more than half of its mean length leaves idle."""
+    return next(k for k in (1, 2, 4, 8, 16, 32) if 2 * k > synapses / max(1, pieces) or k >= WARP)
+
+
+def sorted_draws(xp: Any, kind: Kind, strands: Sequence[Strand], size: int, n: int) -> tuple[Any, Any, int, int]:
     """Keys and weights of the connections, sorted; bits of a place, and the horizon."""
     horizon = max(s.horizon for s in strands)
     bits = max(PLACE_BITS, int(n - 1).bit_length())
@@ -136,7 +139,7 @@ def _sorted(xp: Any, kind: Kind, strands: Sequence[Strand], size: int, n: int) -
     for s, count in zip(strands, counts, strict=True):
         _draw(xp, s, horizon, bits, at, keys, weights)
         at += count
-    order = xp.argsort(keys)
+    order = xp.argsort(keys, kind="stable")
     keys = keys[order]
     kept = int(xp.searchsorted(keys, xp.asarray(DROPPED)))
     return keys[:kept], weights[order[:kept]] if kind.bits else weights, bits, horizon
