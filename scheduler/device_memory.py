@@ -11,7 +11,19 @@ import numpy as np
 from eventsnn.scheduler.estimate import DRAWN, PLACE, expected_synapses, states_of
 from eventsnn.scheduler.layout import overlap
 from eventsnn.scheduler.tables import CHANGING, SYNAPSE, Bundle, bundles_of, segments
-from eventsnn.spec import CURRENTS, CurrentStimulus, NetworkSpec, NoiseStimulus, PoissonStimulus, RecordingSpec, Slice, Stimulus
+from eventsnn.spec import (
+    CURRENTS,
+    CurrentStimulus,
+    DrawnTargets,
+    NetworkSpec,
+    NoiseStimulus,
+    PoissonStimulus,
+    ProjectionSpec,
+    RecordingSpec,
+    Slice,
+    Stimulus,
+    plain_rule,
+)
 
 PIECE, PIECE_BYTES = 128, 16
 """Most synapses of a piece, and the bytes that say where it lies."""
@@ -40,12 +52,14 @@ def device_bytes(spec: NetworkSpec, slices: Sequence[Slice]) -> tuple[float, flo
     here = defaultdict(list)
     for piece in slices:
         here[piece.population].append(piece)
-    counts = [(p, sum(expected_synapses(p, piece) for piece in here[p.post])) for p in spec.projections if p.post in here]
+    projections = [p for p in spec.projections if p.post in here]
+    counts = [(p, sum(expected_synapses(p, piece) for piece in here[p.post])) for p in projections if not p.procedural]
     bundles = bundles_of(spec, counts)
     still = [b for b in bundles if b.kind.bits != CHANGING]
     neurons = sum(s.stop - s.start for s in slices)
     resident = _synapses(spec, still, neurons) + _state(spec, here, neurons)
     resident += sum(_changing(spec, b, sum(s.stop - s.start for s in here[b.projection.post])) for b in bundles if b not in still)
+    resident += sum(_procedural(p, here[p.post]) for p in projections if p.procedural)
     largest = max((SYNAPSE[bits] * sum(b.synapses for b in still if b.kind.bits == bits) for bits in SYNAPSE), default=0.0)
     return resident, resident + max(_sorting(bundles), largest) + CONTEXT  # stores are joined one after the other
 
@@ -78,7 +92,15 @@ def _changing(spec: NetworkSpec, b: Bundle, targets: int) -> float:
     if p.modulator is not None:
         fired += 8 * spec.populations[p.modulator[0]].size << (p.modulator[1] + 1).bit_length()
     decays = DECAYS * (len(rule.pre) + len(rule.post) + sum(tau > 0.0 for _, tau in rule.variables))
-    return decays + each * b.synapses + segment * segments([b], 1) + (history + past) * float(targets) + fired + 8.0 * (sources + 1)
+    kept = each * b.synapses + segment * segments([b], 1) + (history + past) * float(targets)
+    return decays + kept + fired + 8.0 * (sources + 1)
+
+
+def _procedural(p: ProjectionSpec, slices: Sequence[Slice]) -> float:
+    """Of what says where the targets are."""
+    ids = 8.0 * sum(len(s) for s in (p.pre_subset, p.post_subset) if s.ids is not None)
+    targets = sum(overlap(p.post_subset, piece.start, piece.stop) for piece in slices)
+    return ids + (8.0 * (targets + len(p.post_subset)) if isinstance(plain_rule(p.rule), DrawnTargets) else 24.0 * targets)
 
 
 def _sorting(bundles: Sequence[Bundle]) -> float:

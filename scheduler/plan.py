@@ -16,7 +16,7 @@ from eventsnn.scheduler.layout import Owners, named, overlap, tidy
 from eventsnn.scheduler.partition import Partition, balanced
 from eventsnn.scheduler.placement import Place, Placement, in_order, placed
 from eventsnn.scheduler.report import aligned, size
-from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Slice
+from eventsnn.spec import Layout, NetworkSpec, ProjectionSpec, Slice, plain_rule
 
 GB = 1e9
 
@@ -131,11 +131,11 @@ def make_plan(
     `backend`: "cpu", "cuda" (PlanError where a place has no GPU), or "auto": the GPU where there is one that knows
     all of the network.
     """
-    if unkept := [p.name for p in spec.projections if p.procedural]:
+    if unkept := [p.name for p in spec.projections if p.procedural and getattr(plain_rule(p.rule), "distinct", False)]:
         if backend == "cuda":
             raise PlanError(
-                f"backend='cuda': projection {unkept[0]!r} is procedural, which a GPU cannot compute yet; connect it without "
-                "procedural=True, or use backend='cpu'"
+                f"backend='cuda': projection {unkept[0]!r} is procedural, and a GPU cannot draw different targets again; "
+                "connect it with multapses, without procedural=True, or use backend='cpu'"
             )
         backend = "cpu"
     if not 1 <= n <= spec.size:

@@ -20,6 +20,7 @@ import pytest
 from test_cuda_engine import Exponential, mixed
 from test_neurons_cuda import everyone, inputs
 from test_plasticity_cuda import first, second
+from test_rules_cuda import procedural
 
 import eventsnn as snn
 from eventsnn.lower import lower
@@ -73,10 +74,11 @@ def launches() -> Iterator[dict[tuple[str, Any], Any]]:
     from numba.cuda import dispatcher
 
     from eventsnn.backends.cuda import block, currents, fired, plastic, synapses
+    from eventsnn.backends.cuda import procedural as drawn_again
 
     found = Launches()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (block, synapses, plastic):
+        for module in (block, synapses, plastic, drawn_again):
             patch.setattr(module, "arrays", lambda: np)
             patch.setattr(module, "launch", found.add)
         for module in (currents, fired):
@@ -85,7 +87,7 @@ def launches() -> Iterator[dict[tuple[str, Any], Any]]:
         patch.setattr(block, "give_back", lambda: None)
         patch.setattr(block, "Steps", lambda: found)
         patch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-        for net in (mixed, exponential, library, inputs, first, second):
+        for net in (mixed, exponential, library, inputs, first, second, procedural):
             for precision in ("float64", "float32"):
                 _launch(block.Block, lower(net(precision), precision))
         yield found.seen
@@ -110,7 +112,8 @@ def ptx(function: Any, signature: Any, contraction: bool) -> str:
 
 def test_kernels_are_assembled_without_spills(launches: dict[Any, Any], tmp_path: Path) -> None:
     assert {f.__name__ for f in launches.values()} == {
-        "arrive", "current", "cut", "deliver", "deliver_given", "draw", "emit_poisson", "enter_given", "given", "keep", "noise",
+        "arrive", "current", "cut", "deliver", "deliver_given", "draw", "draw_again", "draw_again_given", "emit_poisson",
+        "enter_given", "given", "keep", "noise",
         "prepare", "relay", "sample", "tidy", "update", "wave",
     }  # fmt: skip
     if PTXAS is None:

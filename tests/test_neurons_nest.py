@@ -175,8 +175,7 @@ NAUD = {
     "irregular": (100, 12, -60, -11, 130, 30, -48, 160),
 }
 """C, g_L, E_L, a, tau_w, b, V_reset, I: R. Naud, N. Marcille, C. Clopath, W. Gerstner, Biol. Cybern. 99 (2008) 335, table 1, with
-the changes of P. Mueller that give the paper's figures: the numbers of Naud_et_al_2008_adex_firing_patterns.py among the examples of
-Brian2.
+the changes of P. Mueller that give the paper's figures, as in Brian2's example Naud_et_al_2008_adex_firing_patterns.py.
 """
 
 

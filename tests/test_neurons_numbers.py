@@ -87,6 +87,16 @@ def test_jumps_of_an_exponential_neuron() -> None:
     assert V[19] == pytest.approx(-70.6 + 5.0, abs=1e-3) and spikes[0].tolist() == [51] and np.all(V[50:81] == -60.0)
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_an_upstroke_that_overflows_stays_finite(precision: str) -> None:
+    """Where Delta_T is small and the reset lies above the onset, exp((V - V_th)/Delta_T) is beyond single precision."""
+    sharp = np.array([0.1, 0.3, 1.0])
+    model = AEifCondExp(Delta_T=sharp, V_reset=np.array([-40.0, -45.0, -46.0]), I_e=3000.0, V_peak=30.0)
+    spikes, states = run_cells(model, 5.0, 0.1, 3, states=("V_m", "w"), precision=precision)
+    assert all(np.isfinite(values).all() for values in states.values())
+    assert all(len(train) > 10 and np.diff(train).min() == 1 for train in spikes)
+
+
 @pytest.mark.parametrize("model", [HhPscAlpha, HhCondExpTraub])
 def test_staggered_integration_is_of_second_order(model: type[NeuronModel]) -> None:
     """Below threshold, from rest: half the step gives a quarter of the error."""

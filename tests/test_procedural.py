@@ -278,10 +278,11 @@ def test_weights_that_are_not_kept_are_not_set() -> None:
                 change()
 
 
-def test_a_gpu_is_not_asked_to() -> None:
-    spec = lower(network(OneToOne(), True, **VALUES["fixed"]))
-    with pytest.raises(PlanError, match="projection 'within' is procedural, which a GPU cannot compute yet"):
+def test_a_gpu_is_not_asked_for_different_targets() -> None:
+    rule = FixedOutdegree(30, multapses=False)
+    spec = lower(network(rule, True, **VALUES["fixed"]))
+    with pytest.raises(PlanError, match="projection 'within' is procedural, and a GPU cannot draw different targets again"):
         make_plan(spec, [Place("here", "", 2, 0)], 1, None, backend="cuda")
     assert make_plan(spec, [Place("here", "", 2, 0)], 1, None, backend="auto").shares[0].backend == "cpu"
     with pytest.raises(EventsnnError, match="within"):
-        snn.Simulation(network(OneToOne(), True, **VALUES["fixed"]), backend="cuda")
+        snn.Simulation(network(rule, True, **VALUES["fixed"]), backend="cuda")

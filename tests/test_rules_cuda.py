@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_cuda_engine import assert_same, result
 
 import eventsnn as snn
 from eventsnn.devices import find_gpu
 from eventsnn.distance import Distance, Gaussian
 from eventsnn.models import (
+    AllToAll,
     Bernoulli,
     FixedDegrees,
     FixedIndegree,
     FixedOutdegree,
     IafPscExp,
     Nearest,
+    OneToOne,
     PairwisePoisson,
     Poisson,
     Static,
@@ -68,9 +71,43 @@ def test_every_rule_makes_the_same_synapses_and_spikes() -> None:
     assert np.array_equal(found["cpu"][1], found["cuda"][1]) and found["cpu"][2].identical(found["cuda"][2])
 
 
+def procedural(precision: str = "float64") -> snn.Network:
+    """Connections that are drawn with each spike: every rule that can be, on whole populations and on parts of them."""
+    net = snn.Network(seed=4, dt=0.1)
+    source = net.population("source", 20, Poisson(rate=4000.0))
+    a = net.population("a", 30, IafPscExp(), V_m=snn.Uniform(-60.0, -50.5))
+    b = net.population("b", 35, IafPscExp(), V_m=snn.Uniform(-60.0, -50.5))
+    signs = Static(weight=snn.Normal(30.0, 60.0), delay=snn.Uniform(0.1, 1.3))
+    net.connect(source >> a, FixedOutdegree(9), Static(weight=200.0, delay=0.2), name="fixed", procedural=True)
+    net.connect(a >> b, FixedOutdegree(7), signs, name="drawn", procedural=True)
+    net.connect(b[1::2] >> b[:20], FixedOutdegree(5, autapses=False), signs, name="others", procedural=True)
+    net.connect(a[3:28] >> b[4:29], OneToOne(), signs, name="one", procedural=True)
+    net.connect(
+        b >> b[::3], AllToAll(autapses=False), Static(weight=-2.0, delay=snn.Uniform(0.2, 0.6)), name="all", procedural=True
+    )
+    net.connect(source >> a[::2], FixedIndegree(3), Static(weight=20.0, delay=0.3), name="kept")
+    net.connect(like="drawn", weight=5.0, name="like", procedural=True)
+    for cells in (a, b):
+        net.record(cells, "spikes")
+        for what in ("ex", "in"):
+            net.record(cells, what, every=0.1, dtype="float64")
+    return net
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(isinstance(GPU, str), reason=f"no GPU: {GPU}")
+@pytest.mark.parametrize("where", [{}, {"parts": 2}])
+def test_connections_that_are_drawn_with_each_spike(where: dict[str, int]) -> None:
+    states = [("a", "V_m"), ("b", "V_m")]
+    expected = result(procedural(), states, (2.0, 2.0), backend="cpu", threads=1)
+    for name in ("a", "b"):
+        assert expected[0][f"{name}/spikes"].sizes["event"] > 3
+    assert_same(result(procedural(), states, (1.3, 2.7), backend="cuda", **where), expected)
+
+
 @pytest.mark.timeout(300)
 def test_the_same_in_the_simulator(root: Path) -> None:
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", __file__]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout[-8000:] + done.stderr[-2000:]
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout[-8000:] + done.stderr[-2000:]

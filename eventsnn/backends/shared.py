@@ -124,7 +124,9 @@ def bind(
     for f in functions:
         assert isinstance(f, FunctionType)
         for name, value in f.__globals__.items():
-            names.setdefault(name, value)
+            taken = names.setdefault(name, value)
+            if isinstance(value, int) and taken != value and name in f.__code__.co_names:
+                raise NameError(f"{f.__name__} takes {name} to be {value}, and a function beside it {taken}; rename one of them")
         code = f.__code__.replace(co_filename=file) if file else f.__code__
         mine = FunctionType(code, names, f.__name__, f.__defaults__)
         mine.__module__, mine.__qualname__, mine.__doc__ = f.__module__, f.__qualname__, f.__doc__

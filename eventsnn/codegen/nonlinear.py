@@ -25,6 +25,8 @@ NEAR = 8.0
 """Where it would run away within this fraction of a step, the rest of its way has a closed form."""
 SHORTEST = 2.0**-17
 """How far, in steps, a crossing may be located from where it is."""
+STEEPEST = 1e30
+"""mV/ms, where a number of single precision would overflow."""
 LOWEST = 2.0**-40
 """Of the coordinate of an upstroke."""
 U = sp.Symbol("u__", real=True)
@@ -108,6 +110,7 @@ class Nonlinear:
         return [
             *self._between(between, "start", "F(1.0) - left__"),
             *self._stage(0, names, ("surge__", self._upstroke().surge)),
+            f"{x}__k0 = min({x}__k0, F({STEEPEST!r}))",
             f"sharp__ = mul(mul(k__, {x}__k0), h__)",
             f"u__k0 = -mul(k__, {x}__k0)",
             "rest__ = F(0.0)",
@@ -131,7 +134,8 @@ class Nonlinear:
         ]
         fall = self._upstroke().fall
         for k, (step, where) in enumerate((("step__half", "middle"), ("step__half", "middle"), ("step__", "end")), 1):
-            lines += [f"u__{k} = max(fma({step}, u__k{k - 1}, F(1.0)), F({LOWEST!r}))", f"{x}__{k} = fma(log(u__{k}), -width__, {x}__at)"]
+            lines.append(f"u__{k} = max(fma({step}, u__k{k - 1}, F(1.0)), F({LOWEST!r}))")
+            lines.append(f"{x}__{k} = fma(log(u__{k}), -width__, {x}__at)")
             lines += [f"{n}__{k} = fma({step}, {n}__k{k - 1}, {n}__at)" for n in others]
             names = {n: f"{n}__{k}" for n in self.states} | {n: f"{n}__{where}" for n in between}
             lines += self._stage(k, names, (f"u__k{k}", fall.subs(U, sp.Symbol(f"u__{k}", real=True))), others)

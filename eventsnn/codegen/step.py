@@ -4,9 +4,9 @@ Propagate; add white noise; add the input that arrived (held states keep their v
 assignments of every step, and those at the end of the refractory time; test the threshold on the new values; reset; count the
 refractory time. See spec.KernelSpec for the contract.
 
-Noise is factor * sqrt(h) * a number of mean 0 and variance 1, the factor as the step begins (Euler and Maruyama). Where the factor
-and the state's own decay dx/dt = -x/tau are made of parameters, it is factor * sqrt(tau/2 (1 - exp(-2 h/tau))) * the number, so that
-the process is exact for every h: D. T. Gillespie, Phys. Rev. E 54 (1996) 2084, doi:10.1103/PhysRevE.54.2084.
+Noise is factor * sqrt(h) * a number of mean 0 and variance 1, the factor as the step begins (Euler and Maruyama). Where the
+factor and the state's own decay dx/dt = -x/tau are made of parameters, it is factor * sqrt(tau/2 (1 - exp(-2 h/tau))) * that
+number: the process is exact for every h. D. T. Gillespie, Phys. Rev. E 54 (1996) 2084, doi:10.1103/PhysRevE.54.2084.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ class StepWriter:
             for k, factor in terms:
                 if self.system.only_parameters(factor):
                     gain = f"noise{k}__{n}"
-                    self.out.computed.append((gain, HostPrinter().text(factor * sp.sqrt(STEP * exprel(2 * self._decay(n) * STEP)))))
+                    root = sp.sqrt(STEP * exprel(2 * self._decay(n) * STEP))
+                    self.out.computed.append((gain, HostPrinter().text(factor * root)))
                     self._need(gain)
                 else:
                     self._need(*(p for p in self.d.params if self.system.symbols[p] in factor.free_symbols), "h__root")

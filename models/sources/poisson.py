@@ -21,10 +21,9 @@ ROOM = 8
 class Poisson(Model):
     """Each neuron emits k spikes in a step with P(k) = m^k exp(-m)/k!, m = rate dt; independent of all others.
 
-    A rate that changes with time is given as Rates, rate_function(...) or Sinusoid; sim[name].set("rate", ...) puts an end to that
-    (until then it reads nan) and gives the rate from then on. Its spikes travel through connections, so
-    that targets share them; for independent input to every neuron use PoissonInput. NEST: poisson_generator with one
-    parrot_neuron per train.
+    A rate that changes with time is given as Rates, rate_function(...) or Sinusoid; sim[name].set("rate", ...) replaces it by a
+    constant one, of some neurons or all (until then the rate reads nan). Its spikes travel through connections, so that targets
+    share them; for independent input to every neuron use PoissonInput. NEST: poisson_generator with one parrot_neuron per train.
     """
 
     rate = Param(None, "Hz", "mean number of spikes per second", low=0.0)

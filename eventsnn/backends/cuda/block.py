@@ -16,6 +16,7 @@ from eventsnn.backends.cuda.device import arrays, give_back, launch, to_host
 from eventsnn.backends.cuda.drives import inputs_of, sources_of
 from eventsnn.backends.cuda.kernels import SIZE, load
 from eventsnn.backends.cuda.plastic import Plastic
+from eventsnn.backends.cuda.procedural import Procedural
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.cuda.synapses import Synapses, build
 from eventsnn.backends.cuda.update import arguments, update_kernel
@@ -120,6 +121,9 @@ class Block:
         self.control = xp.zeros(SIZE, np.int64)
         self.log = xp.zeros(max(LOG_ITEMS, 2 * self.worst), np.int64)
         self.table = self._build()
+        ring = (self.slots - 1, self.receptors, self.neurons.n, self.ring32, self.ring64)
+        drawn = self.incoming.procedural()
+        self.procedural = [Procedural(spec, p, targets, s, ring) for p, targets, told in drawn for s in told]
 
     def _build(self) -> Synapses:
         found = self.incoming.all()
@@ -179,12 +183,14 @@ class Block:
         for p in self.incoming.plastic.values():
             out[p.fired.low : p.fired.low + p.fired.rows] |= np.diff(to_host(p.first)) > 0
             out[p.third[0] : p.third[1]] = True
+        for drawn in self.procedural:
+            out[drawn.senders] = True
         return out
 
     def deliver(self, items: Any) -> None:
         """Deliver spikes (step << 32 | id) that others sent."""
         launch(load().deliver_given, 1 << 30, items, len(items), *self.delivery())
-        for p in self.incoming.plastic.values():
+        for p in (*self.incoming.plastic.values(), *self.procedural):
             p.deliver(items)
 
     def pending(self, now: int) -> Pending:
@@ -222,7 +228,8 @@ class Block:
         n = self.neurons
         held = (*n.states, n.refractory, n.flags, n.spikes, n.current, n.ids)
         waiting = (self.log, self.ring32, self.ring64, self.arrived32, self.arrived64, *(s.ring for s in self.samplers))
-        return self.synapse_bytes + sum(int(a.nbytes) for a in (*held, *waiting))
+        drawn = sum(p.nbytes for p in self.procedural)
+        return drawn + self.synapse_bytes + sum(int(a.nbytes) for a in (*held, *waiting))
 
     # ---- the launches of a step
 
@@ -250,6 +257,8 @@ class Block:
             self._sample(out, s)
         for p in changing:
             p.after(out, self.log, n.flags)
+        for drawn in self.procedural:
+            drawn.step(out, self.control, self.log)
         inputs = inputs_of(n)
         drives = tuple(arrays().asarray(a) for a in inputs.arrays())
         if inputs.number:
