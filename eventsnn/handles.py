@@ -61,6 +61,11 @@ class PopulationHandle:
 
     __iter__ = None
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(f"{self._who}.{name} cannot be set like this; use {self._who}.set({name!r}, ...)")
+        super().__setattr__(name, value)
+
     def __getitem__(self, index: Index) -> PopulationHandle:
         return PopulationHandle(self._simulation, self._selection[index])
 
@@ -209,6 +214,11 @@ class ProjectionHandle:
         self._simulation, self._spec, self._index, self._sent = simulation, simulation.spec, index, sent
         projection = self._spec.projections[index]
         self._who = f"sim[{projection.name!r}]"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and name != "learning":
+            raise AttributeError(f"{self._who}.{name} cannot be set; a projection has .set_weights(...) and .learning")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"<handle of projection {self._spec.projections[self._index].name}>"

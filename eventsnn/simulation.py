@@ -31,7 +31,7 @@ from eventsnn.scheduler.partition import Partition
 from eventsnn.scheduler.placement import Placement, here
 from eventsnn.scheduler.plan import Plan, make_plan
 from eventsnn.scheduler.recording import Request
-from eventsnn.scheduler.report import RunReport, slowest, slowest_link
+from eventsnn.scheduler.report import Latencies, RunReport, slowest, slowest_link
 from eventsnn.spec import NetworkSpec
 from eventsnn.units import grid_steps, magnitude
 
@@ -117,6 +117,7 @@ class Simulation:
         self._calling = False
         self._state = "planned"
         self._seconds: dict[str, float] = {}
+        self._latencies = Latencies()
         self.goal = self.time
         """ms: where the last run was to go."""
         self._progress = progress
@@ -212,6 +213,7 @@ class Simulation:
             self._calling = False
 
     def _go(self, until: int, report: Progress | None) -> None:
+        began = time.perf_counter()
         try:
             done = self._parts.run(until, report, self._note)
         except (Interrupted, Exiting) as stop:
@@ -221,6 +223,7 @@ class Simulation:
             self._state = "failed"
             raise
         self._ran(until, done)
+        self._latencies.add(time.perf_counter() - began)
 
     def _ran(self, step: int, done: Sequence[Mapping[str, float]]) -> None:
         self._step = step
@@ -258,7 +261,8 @@ class Simulation:
         time (ms); spikes; populations (neurons, spikes, mean rate in Hz over all of that time); seconds by kind of work (of the
         slowest part in each run), of this simulation; real_time_factor; epoch (steps); quantisation (rounding of weights); parts,
         with the seconds of each by kind, its bytes, and its waits for each peer; slowest: the part for which the others wait, or
-        None; slowest_link: part, peer and seconds where a part waited longest for one peer, or None.
+        None; slowest_link: part, peer and seconds where a part waited longest for one peer, or None; calls: how many pieces
+        it ran in (calls of `run`, parted by functions of `every`), and how long one took on average and at most (ms).
         """
         parts: list[dict[str, Any]] = []
         for rank, fact in self._ask(lambda _: [(s.rank, Call(s.rank, None, "statistics", ())) for s in self.plan.shares]):
@@ -282,6 +286,7 @@ class Simulation:
             parts=parts,
             slowest=slowest(parts),
             slowest_link=slowest_link(parts),
+            calls=self._latencies.told(),
         )
 
     def _spikes(self) -> list[int]:

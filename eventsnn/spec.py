@@ -134,6 +134,12 @@ class KernelSpec(Protocol):
     k, 1).
     """
 
+    @property
+    def forms(self) -> tuple[KernelSpec, KernelSpec] | None:
+        """Where a step may be divided: its quick form, whose spikes are 2 where it leaves all as it was, and the one that then
+        makes the step."""
+        ...
+
     def step_source(self, current: bool) -> str: ...
 
     def constant_names(self, current: bool) -> tuple[str, ...]: ...
@@ -177,7 +183,7 @@ class PoissonSource:
     """Independent Poisson neurons; rate in Hz, per neuron."""
 
     parameters: Mapping[str, Value]
-    """{"rate": Value}, empty where there is a profile."""
+    """{"rate": Value}; where there is a profile, nan until a rate is set."""
     key: Key
     profile: RateProfile | None = None
 

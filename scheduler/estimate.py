@@ -140,7 +140,7 @@ def _own_bytes(population: PopulationSpec) -> float:
     if isinstance(dynamics, Train):
         return 16.0 * len(dynamics.steps) / population.size
     parameters: Mapping[str, object] = getattr(dynamics, "parameters", {})
-    divided = getattr(getattr(dynamics, "kernel", None), "forms", None) is not None
+    divided = isinstance(dynamics, Equations) and dynamics.kernel.forms is not None
     kept = sum(8.0 if r.wide else 4.0 for r in population.receptors) if divided else 0.0  # inputs, until a step is done
     return kept + 16.0 * sum(not isinstance(value, Fixed) for value in parameters.values())
 

@@ -18,6 +18,23 @@ class RunReport(dict[str, object]):
         return "\n".join([_head(self), "", *_populations(self), "", *_parts(self), *_waits(self)])
 
 
+class Latencies:
+    """How long calls took."""
+
+    def __init__(self) -> None:
+        self._number, self._total, self._most = 0, 0.0, 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self._number, self._total, self._most = self._number + 1, self._total + seconds, max(self._most, seconds)
+
+    def told(self) -> dict[str, float]:
+        """Their number, mean and maximum; of none, nan."""
+        if not self._number:
+            return {"number": 0, "mean_ms": math.nan, "max_ms": math.nan}
+        return {"number": self._number, "mean_ms": self._total / self._number * 1e3, "max_ms": self._most * 1e3}
+
+
 def aligned(rows: Sequence[Row], left: Collection[int]) -> list[str]:
     """Lines of a table; cells stand on the right but in the columns `left`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -39,6 +56,9 @@ def _head(report: Mapping[str, Any]) -> str:
     done = f"at {report['time']:g} ms"
     if "wall" in seconds:
         done += f", simulated in {seconds['wall']:.3g} s (real-time factor {report['real_time_factor']:.3g})"
+    calls = report["calls"]
+    if calls["number"] > 1:
+        done += f" in {calls['number']:,} calls of {calls['mean_ms']:.3g} ms on average, {calls['max_ms']:.3g} ms at most"
     return f"{done}, built in {seconds['build']:.3g} s, {report['spikes']:,} spikes"
 
 

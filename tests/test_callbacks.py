@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -84,12 +85,17 @@ def test_all_up_to_the_time_is_there(tmp_path: Any) -> None:
 def test_a_thousand_short_runs_are_one_long_one() -> None:
     with snn.Simulation(network()) as long:
         long.run(100.0)
+        assert long.report()["calls"]["number"] == 1
+    began = time.perf_counter()
     with snn.Simulation(network()) as short:
         for _ in range(1000):
             short.run(0.1)
+        wall, calls = time.perf_counter() - began, short.report()["calls"]
     with snn.Simulation(network()) as called:
         called.every(0.1, lambda sim: None)
         called.run(100.0)
+        assert called.report()["calls"]["number"] == 1000
+    assert calls["number"] == 1000 and 0.0 < calls["mean_ms"] <= min(wall, calls["max_ms"])
     for other in (short, called):
         xr.testing.assert_identical(spikes(other), spikes(long))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from eventsnn import spec
 from eventsnn.codegen.declaration import Declaration
 from eventsnn.codegen.hostmath import evaluate
 from eventsnn.codegen.propagator import Propagator
@@ -56,15 +57,15 @@ class Kernel:
         return self.driven is not None
 
     @property
-    def forms(self) -> tuple[Kernel, Kernel] | None:
-        """Where a step may be divided: its quick form, whose spikes are 2 where it leaves all as it was, and the other."""
+    def forms(self) -> tuple[spec.KernelSpec, spec.KernelSpec] | None:
+        """See spec.KernelSpec."""
         if "def again(" not in self.plain.source:
             return None
         quick, again = (
             replace(self, plain=self.plain.form(name), driven=self.driven and self.driven.form(name))
             for name in ("quick", "again")
         )
-        return quick, again
+        return cast(spec.KernelSpec, quick), cast(spec.KernelSpec, again)  # frozen, where a Protocol's attributes can be set
 
     def step_source(self, current: bool) -> str:
         """The text of `def step`."""

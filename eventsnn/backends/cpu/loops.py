@@ -29,9 +29,12 @@ INLINED = "@helper(forceinline=True)"
 CALLEES = Path(str(intrinsics.__file__)).read_bytes()
 
 
-def update_code(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> Code:
-    """The compiled update of a kernel. `arrays`: constants that are given per neuron; `wide`: int64 accumulators, by receptor."""
-    source = render(kernel, precision, arrays, wide, current)
+def update_code(
+    kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool, undone: bool = False
+) -> Code:
+    """The compiled update of a kernel. `arrays`: constants that are given per neuron; `wide`: int64 accumulators, by receptor;
+    `undone`: only of neurons whose flag is 2, which have been left as they were."""
+    source = render(kernel, precision, arrays, wide, current, undone)
     return _code(source, kernel.name)
 
 
@@ -40,7 +43,9 @@ def _code(source: str, name: str) -> Code:
     return Code(imported(source, name, CALLEES).update)
 
 
-def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool) -> str:
+def render(
+    kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tuple[bool, ...], current: bool, undone: bool = False
+) -> str:
     """The text of the module that holds the update.
 
     Its arguments: n, states, refr, accumulators, flags, current, draws, scalars (scales of receptors, constants), arrays, NREF.
@@ -81,7 +86,8 @@ def render(kernel: KernelSpec, precision: str, arrays: frozenset[str], wide: tup
     if kernel.refractory:
         call.append("nref[i]" if "NREF" in arrays else "NREF")
     results = [f"n_{s}" for s in kernel.states] + ["n_refr"] * kernel.refractory + ["spikes"]
-    body = [f"{', '.join(results)}{',' * (len(results) == 1)} = step({', '.join(call)})"]
+    body = ["if flags[i] < 2:", "    continue"] * undone
+    body += [f"{', '.join(results)}{',' * (len(results) == 1)} = step({', '.join(call)})"]
     body += [f"s_{s}[i] = n_{s}" for s in kernel.states] + ["refr[i] = n_refr"] * kernel.refractory
     body += [f"a_{r}[i] = 0" for r in kernel.receptors] + ["flags[i] = np.uint8(spikes)"]
     inner = "\n        ".join(body)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache, singledispatchmethod
-from typing import Any, cast
+from functools import singledispatchmethod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.backends.cpu import drive
-from eventsnn.backends.cpu.loops import CALLEES, render, update_code
+from eventsnn.backends.cpu.loops import update_code
 from eventsnn.backends.cpu.numbers import numbers_of
-from eventsnn.backends.cpu.operation import Code, Operation
+from eventsnn.backends.cpu.operation import Operation
 from eventsnn.backends.cpu.poisson import counts_operation
 from eventsnn.backends.cpu.varying import noise_operation, source_means, varying_counts, wave_operation
-from eventsnn.backends.loops import imported
 from eventsnn.backends.members import Member, Members
-from eventsnn.codegen.kernel import Kernel
 from eventsnn.spec import (
     CURRENTS,
     CurrentStimulus,
     Equations,
-    KernelSpec,
     NetworkSpec,
     NoiseStimulus,
     PoissonSource,
@@ -32,14 +29,6 @@ from eventsnn.spec import (
 )
 
 I8 = npt.NDArray[np.int64]
-LOOP = "for i in range(n):\n"
-
-
-@cache
-def _again_code(source: str, name: str) -> Code:
-    """The update of the neurons whose step is still to be made, of the text of an update of all."""
-    guard = f"{LOOP}        if flags[i] < 2:\n            continue\n"
-    return Code(imported(source.replace(LOOP, guard), name, CALLEES).update)
 
 
 class Neurons(Members):
@@ -168,14 +157,13 @@ class Neurons(Members):
             pointers.append(np.atleast_1d(np.asarray(constants["NREF"], np.int32)))
         wide = tuple(r.wide for r in head.spec.receptors)
         how, n = (self.real.name, arrays, wide, current), high - low
-        forms = cast(tuple[KernelSpec, KernelSpec] | None, kernel.forms if isinstance(kernel, Kernel) else None)
-        if forms is None:
+        if kernel.forms is None:
             return [*draw, Operation(update_code(kernel, *how), n, *state, *arrived, *pointers)]
         kept = [np.zeros_like(x) for x in arrived]
         keep = [Operation(drive.COPY[w], n, x, k) for w, x, k in zip(wide, arrived, kept, strict=True)]
-        again = _again_code(render(forms[1], *how), kernel.name + "_again")
-        quick = Operation(update_code(forms[0], *how), n, *state, *arrived, *pointers)
-        return [*draw, *keep, quick, Operation(again, n, *state, *kept, *pointers)]
+        quick, again = (update_code(form, *how, undone) for form, undone in zip(kernel.forms, (False, True), strict=True))
+        first = Operation(quick, n, *state, *arrived, *pointers)
+        return [*draw, *keep, first, Operation(again, n, *state, *kept, *pointers)]
 
     @singledispatchmethod
     def _emissions(self, dynamics: object, m: Member, clock: I8) -> list[Operation]:
