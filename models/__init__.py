@@ -52,6 +52,7 @@ from eventsnn.models.stimuli.noise_current import NoiseCurrent
 from eventsnn.models.stimuli.poisson_input import PoissonInput
 from eventsnn.models.stimuli.step_current import StepCurrent
 from eventsnn.models.synapses.clopath import Clopath
+from eventsnn.models.synapses.sfa_gradient import SfaGradient
 from eventsnn.models.synapses.static import Static
 from eventsnn.models.synapses.stdp import Stdp
 from eventsnn.models.synapses.stdp_dopamine import StdpDopamine
@@ -112,6 +113,7 @@ __all__ = [
     "PoissonInput",
     "PowerLawAlif",
     "Rates",
+    "SfaGradient",
     "Sinusoid",
     "SpikeTrain",
     "Static",

@@ -25,6 +25,7 @@ from eventsnn.models import (
     Parrot,
     Poisson,
     PoissonInput,
+    SfaGradient,
     SpikeTrain,
     Static,
     Stdp,
@@ -267,6 +268,31 @@ def test_a_window_without_area() -> None:
     expected = 1e-3 * (np.exp(-np.abs(gaps) / 10.0) - 0.25 * np.exp(-np.abs(gaps) / 40.0))
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-14)
     assert abs(found.sum()) < 2e-3 * np.abs(found).sum()
+
+
+def test_the_gradient_of_slowness() -> None:
+    """Each beat of the clock takes the changes of both low-passed trains since the last one, and pulls at the rate."""
+    pre, post, beats = np.array([3.0, 8.2, 17.5, 40.1, 66.0]), np.array([6.0, 9.0, 30.3, 58.0]), np.arange(5.0, 80.0, 2.5)
+    tau, delay, late, eta, beta, rate = 15.0, 1.5, 0.5, 0.8, 0.002, 30.0
+    net = snn.Network(seed=1, dt=0.1)
+    source = net.population("source", 1, SpikeTrain(times=pre, ids=np.zeros(len(pre), int)))
+    clock = net.population("clock", 1, SpikeTrain(times=beats, ids=np.zeros(len(beats), int)))
+    target = net.population("target", 1, IafPscExp(C_m=1e12))
+    numbers = {"tau": tau, "period": 2.5, "eta": eta, "beta": beta, "rate": rate}
+    rule = SfaGradient(weight=50.0, delay=delay, modulator=clock, modulator_delay=late, **numbers)
+    net.connect(source >> target, OneToOne(), rule, name="synapse")
+    with snn.Simulation(net) as sim:
+        sim["target"].inject(post, np.zeros(len(post), int))
+        sim.run(100.0)
+        found = sim["synapse"].weights()["weight"][0]
+    weight, before = 50.0, (0.0, 0.0)
+    for at in beats + late:
+        x = np.exp(-(at + delay - pre[pre < at + delay]) / tau).sum()
+        y = np.exp(-(at - post[post <= at]) / tau).sum()
+        change = (x - before[0]) * (y - before[1]) / 2.5**2
+        weight, before = weight - eta * change - beta * (1000.0 * y / tau - rate) * weight, (x, y)
+    assert found == pytest.approx(weight, rel=1e-12)
+    assert abs(weight - 50.0) > 0.01
 
 
 def test_the_decay_of_oja() -> None:

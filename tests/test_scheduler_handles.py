@@ -135,7 +135,7 @@ def test_wrong_questions_are_answered_with_what_is_right(sim: Any, use: Any, tol
 
 
 def test_a_name_that_is_assigned_is_told_how_to_be_set(sim: Any) -> None:
-    with pytest.raises(AttributeError, match=r"sim\['exc'\]\.V_m cannot be set like this; use sim\['exc'\]\.set\('V_m', \.\.\.\)"):
+    with pytest.raises(AttributeError, match=r"\.V_m cannot be set like this; use sim\['exc'\]\.set\('V_m', \.\.\.\)"):
         sim["exc"].V_m = -60.0
     with pytest.raises(AttributeError, match=r"a projection has \.set_weights"):
         sim[sim.spec.projections[0].name].weight = 1.0
