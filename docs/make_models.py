@@ -152,7 +152,9 @@ def _caption(made: type) -> str:
     if made.when:
         return "Change of the weight by 25 spikes of the source while the target is held at a voltage."
     if made.on_modulator:
-        return "The weight: a pair at 100 ms, spikes of the modulator at 300, 600 and 900 ms."
+        beats = _beats(made)
+        when = "at 300, 600 and 900 ms" if len(beats) == 3 else f"every {beats[1] - beats[0]:g} ms"
+        return f"The weight: a pair at 100 ms, spikes of the modulator {when}."
     return "Change of the weight by one pair of spikes."
 
 
@@ -224,7 +226,7 @@ def _draw_synapse(made: type[SynapseModel], axes: Any) -> None:
         return
     if made.on_modulator:
         axes.plot(*_rewarded(made), drawstyle="steps-post")
-        axes.set(xlabel="time (ms)", ylabel="w", title=made.__name__)
+        axes.set(xlabel="time (ms)", ylabel="change of w", title=made.__name__)
         return
     gaps = np.concatenate([-np.arange(0.5, 80.0, 1.5)[::-1], np.arange(0.5, 80.0, 1.5)])
     weights, _ = _pairs(made, [([200.0], [round(200.0 + g, 1)]) for g in gaps], 900.0)
@@ -263,20 +265,27 @@ def _held(made: type[SynapseModel], voltages: Any) -> Any:
         return sim["synapse"].weights()["weight"] - 50.0
 
 
+def _beats(made: type[SynapseModel]) -> Any:
+    """When the modulator spikes (ms): three times, or as a clock with the model's period."""
+    period = made.params().get("period")
+    return np.array([300.0, 600.0, 900.0]) if period is None else np.arange(1.0, 1200.0, float(period.default))  # type: ignore[arg-type]
+
+
 def _rewarded(made: type[SynapseModel]) -> tuple[Any, Any]:
     net = snn.Network(seed=1, dt=0.1)
     # later spikes of the source show the weight
     source = net.population("source", 1, SpikeTrain(times=[100.0], ids=[0]))
-    third = net.population("third", 1, SpikeTrain(times=[300.0, 600.0, 900.0], ids=[0, 0, 0]))
+    beats = _beats(made)
+    third = net.population("third", 1, SpikeTrain(times=beats, ids=np.zeros(len(beats), int)))
     target = net.population("target", 1, IafPscExp(C_m=1e12))
     net.connect(source >> target, OneToOne(), made(weight=50.0, delay=1.0, modulator=third), name="synapse")
-    times, found = [0.0], [50.0]
+    times, found = [0.0], [0.0]
     with snn.Simulation(net, threads=1, backend="cpu") as sim:
         sim["target"].inject([105.0], [0])
         while sim.time < 1200.0:
             sim.run(10.0)
             times.append(sim.time)
-            found.append(sim["synapse"].weights()["weight"][0])
+            found.append(sim["synapse"].weights()["weight"][0] - 50.0)
     return times, found
 
 
