@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import cuda
 
 from eventsnn.backends.cuda.device import arrays, device, kernel, to_host, words
-from eventsnn.backends.cuda.kernels import CALLEES
+from eventsnn.backends.cuda.kernels import CALLEES, first_from
 from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import bind
 
@@ -44,16 +44,8 @@ def enter_given(
 
 def segment_of(first, segment_delay, row, delay):
     """The segment of a row with a delay; -1 if there is none."""
-    low = np.int64(first[row])
-    high = np.int64(first[row + 1])
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if segment_delay[middle] < delay:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and segment_delay[low] == delay else np.int64(-1)
+    at = first_from(segment_delay, first[row], first[row + 1], delay)
+    return at if at < first[row + 1] and segment_delay[at] == delay else np.int64(-1)
 
 
 def spikes_of(slot, rows, fired, times, number):

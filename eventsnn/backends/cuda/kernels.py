@@ -59,10 +59,10 @@ def emit(control, log, item, times):
         log[at + k] = item
 
 
-def number_below(ascending, value):
-    """How many of the numbers are smaller than the value."""
-    low = np.int64(0)
-    high = np.int64(ascending.size)
+def first_from(ascending, low, high, value):
+    """The first place in [low, high) whose number is not smaller than the value, or `high`."""
+    low = np.int64(low)
+    high = np.int64(high)
     while low < high:
         middle = (low + high) >> 1
         if ascending[middle] < value:
@@ -133,15 +133,7 @@ def deliver_items(
 
 def row_of_time(ascending, first, rows, step):
     """The last row that begins before a step; -1 if there is none."""
-    low = np.int64(0)
-    high = np.int64(rows)
-    while low < high:
-        middle = (low + high) >> 1
-        if ascending[first + middle] < step:
-            low = middle + 1
-        else:
-            high = middle
-    return low - 1
+    return first_from(ascending, first, first + rows, step) - first - 1
 
 
 def events_of(e, step, drives, thresholds, drive_of, ids, means, zeros, parts):
@@ -289,7 +281,7 @@ def given(control, steps, places, times, most, own, flags, counts, network_ids, 
     if control[RUN] == 0:
         return
     step = control[STEP] + 1
-    for e in range(number_below(steps, step) + cuda.grid(1), steps.size, cuda.gridsize(1)):
+    for e in range(first_from(steps, 0, steps.size, step) + cuda.grid(1), steps.size, cuda.gridsize(1)):
         if steps[e] != step:
             return
         i = places[e]
@@ -307,7 +299,7 @@ def current(control, steps, values, each, places, stimulus):
     if control[RUN] == 0:
         return
     step = control[STEP] + 1
-    k = number_below(steps, step) - 1
+    k = first_from(steps, 0, steps.size, step) - 1
     if k < 0:
         return
     for e in range(cuda.grid(1), places.size, cuda.gridsize(1)):
@@ -374,7 +366,7 @@ CALLEES = b"".join(
 )
 PARTS_OF_KERNELS = (
     emit,
-    number_below,
+    first_from,
     add_input,
     deliver_row,
     deliver_items,

@@ -13,11 +13,12 @@ from eventsnn.backends.cuda.fired import segment_of as _segment_of
 from eventsnn.backends.cuda.fired import spikes_of as _spikes_of
 from eventsnn.backends.cuda.kernels import COUNT, RUN, START, STEP
 from eventsnn.backends.cuda.kernels import add_input as _add_input
+from eventsnn.backends.cuda.kernels import first_from as _first_from
 from eventsnn.backends.shared import bind
 
 F = np.float64
 globals().update(words())
-bind((_add_input, _enter, _segment_of, _spikes_of), device, globals())
+bind((_add_input, _first_from, _enter, _segment_of, _spikes_of), device, globals())
 
 
 '''

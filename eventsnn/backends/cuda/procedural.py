@@ -14,7 +14,7 @@ from numba import cuda
 from eventsnn.backends.cpu.listing import TARGETS
 from eventsnn.backends.cpu.strands import Strand, Targets, own_positions
 from eventsnn.backends.cuda.device import WARP, arrays, device, kernel, launch, words
-from eventsnn.backends.cuda.kernels import ANY, CALLEES, COUNT, POSITIVE, RUN, START, add_input
+from eventsnn.backends.cuda.kernels import ANY, CALLEES, COUNT, POSITIVE, RUN, START, add_input, first_from
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import DRAWS, below, bind, delay_steps, philox, quantile, stored_weight
@@ -27,15 +27,8 @@ def place_in(x, start, n, ids):
     """The position of a neuron in a subset, or -1."""
     if ids.size == 0:
         return x - start if start <= x < start + n else np.int64(-1)
-    low = np.int64(0)
-    high = np.int64(ids.size)
-    while low < high:
-        middle = (low + high) >> 1
-        if ids[middle] < x:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < ids.size and ids[low] == x else np.int64(-1)
+    at = first_from(ids, 0, ids.size, x)
+    return at if at < ids.size and ids[at] == x else np.int64(-1)
 
 
 def enter_synapse(
@@ -147,7 +140,7 @@ def load() -> SimpleNamespace:
     names = words()
     text = '"""Numba keeps the procedural kernels of eventsnn beside this file."""\n'
     kept = imported(text, "procedural_cuda", CALLEES + Path(str(sys.modules[__name__].__file__)).read_bytes()).__file__
-    bind((*DRAWS, add_input, place_in, enter_synapse, draw_rows), device, names)
+    bind((*DRAWS, add_input, first_from, place_in, enter_synapse, draw_rows), device, names)
     bind((draw_again, draw_again_given), kernel, names, str(kept))
     return SimpleNamespace(draw_again=names["draw_again"], draw_again_given=names["draw_again_given"])
 
