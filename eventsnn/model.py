@@ -15,7 +15,7 @@ import numpy as np
 
 from eventsnn import spec
 from eventsnn.codegen.declaration import Declaration
-from eventsnn.errors import KindError, ModelError, ParameterError, unknown_name
+from eventsnn.errors import KindError, ModelError, ParameterError, UnknownName, unknown_name, valid
 from eventsnn.units import off_grid
 from eventsnn.values import Normal, as_value, bounds
 
@@ -181,6 +181,10 @@ class NeuronModel(Model):
     check_units: ClassVar[bool] = True
     step: ClassVar[Callable[..., Any] | None] = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_words(cls, NeuronModel)
+
     @classmethod
     def declaration(cls) -> Declaration:
         """The declaration as plain text, for the code generator."""
@@ -302,6 +306,18 @@ def value_object(cls: type[C]) -> type[C]:
 
     made.__init__ = __init__  # type: ignore[method-assign, assignment]
     return made
+
+
+def check_words(cls: type, base: type) -> None:
+    """UnknownName where the body of a class declares, as text, number or tuple, what its base knows nothing of."""
+    words = [name for part in base.__mro__ for name in getattr(part, "__annotations__", {}) if name in vars(part)]
+    for name, value in vars(cls).items():
+        plain = isinstance(value, str | bool | int | float | tuple | list | dict | set)
+        if plain and not name.startswith("_") and not any(hasattr(parent, name) for parent in cls.__bases__):
+            raise UnknownName(
+                f"{cls.__name__}: {name!r} declares nothing; {valid(name, words)} Parameters are Param(...); the name of a constant "
+                "of your own starts with an underscore."
+            )
 
 
 def _same(value: object, default: object) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from eventsnn import spec
 from eventsnn.codegen.declaration import RuleDeclaration
 from eventsnn.errors import KindError, ParameterError, unknown_name
-from eventsnn.model import _ORDER, Param, kept
+from eventsnn.model import _ORDER, Param, check_words, kept
 from eventsnn.values import bounds
 
 D = TypeVar("D")
@@ -109,6 +109,10 @@ class SynapseModel:
     delay: Any
     modulator: Any
     modulator_delay: Any
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_words(cls, SynapseModel)
 
     def __init__(self, *, weight: object = None, delay: object = None, **values: object) -> None:
         who, params = type(self).__name__, self.params()

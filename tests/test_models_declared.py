@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+import eventsnn as snn
 from eventsnn import spec
 from eventsnn.codegen.reference import plain_step
 from eventsnn.errors import KindError, ModelError, ParameterError, ShapeError, UnknownName
@@ -274,3 +275,19 @@ def test_importing_the_models_is_light():
     heavy = ("sympy", "mpmath", "numba", "scipy", "dask", "xarray", "pint")
     code = f"import sys, eventsnn.models; print([m for m in {heavy!r} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("base", "body", "told"),
+    [
+        (snn.NeuronModel, {"refactory": "t_ref"}, "'refactory' declares nothing; did you mean 'refractory'"),
+        (snn.NeuronModel, {"holds": ("V_m",)}, "did you mean 'hold'"),
+        (snn.NeuronModel, {"tau": 10.0}, r"'tau' declares nothing; .* Parameters are Param"),
+        (snn.SynapseModel, {"on_pos": "w += 1"}, "did you mean 'on_post'"),
+    ],
+)
+def test_a_word_that_declares_nothing_is_told(base: type, body: dict[str, object], told: str) -> None:
+    with pytest.raises(UnknownName, match=f"Mine: .*{told}"):
+        type("Mine", (base,), body)
+    made = type("Mine", (base,), {"_mine": 3, "__doc__": "A model."})
+    type("Child", (made,), {"_mine": 4})

@@ -298,8 +298,8 @@ def test_the_gradient_of_slowness() -> None:
 def test_the_decay_of_oja() -> None:
     """Without pairs, dw/dt = -oja y^2 w, integrated step by step with a high-order rule over the target's trace."""
     rule = StdpOja(weight=0.8, delay=1.0, oja=0.02, A_plus=0.0, A_minus=0.0, tau_minus=15.0)
-    spikes = np.array([20.0, 24.0, 60.0, 61.3, 90.0])
-    found = weights(rule, [5.0, 100.0], spikes)[-1]
+    spikes = np.array([20.0, 24.0, 60.0, 61.3, 90.0, 400.0, 1900.0])
+    found = weights(rule, [5.0, 1950.0], spikes)[-1]
     exponent = 0.0
     for k, (a, b) in enumerate(pairwise(spikes)):
         grown = np.exp(-(a - spikes[: k + 1]) / 15.0).sum()
@@ -308,6 +308,36 @@ def test_the_decay_of_oja() -> None:
         exponent += ((grown * np.exp(-s / 15.0)) ** 2 * areas).sum() * (b - a) / 2.0
     assert found == pytest.approx(0.8 * math.exp(-0.02 * exponent), rel=1e-12)
     assert found < 0.7
+
+
+def test_the_pairs_of_oja() -> None:
+    """Additive: each spike of the target takes the trace of the source, each of the source that of the target."""
+    pre, post, rule = [10.0, 30.0, 47.0], [12.5, 25.0, 60.0], StdpOja(weight=0.5, delay=1.0, oja=0.0, tau_minus=30.0)
+    grown = sum(math.exp(-(q + 1.0 - p) / 20.0) for q in post for p in pre if p < q + 1.0)
+    taken = sum(math.exp(-(p - q - 1.0) / 30.0) for p in pre for q in post if q + 1.0 < p)
+    found = weights(rule, [*pre, 80.0], post)[-1]
+    taken += sum(math.exp(-(80.0 - q - 1.0) / 30.0) for q in post)
+    assert found == pytest.approx(0.5 + 1e-4 * grown - 1.2e-4 * taken, abs=1e-14)
+
+
+def test_the_pairs_that_a_reward_counts() -> None:
+    """Eligibility by pairs of both orders, each decayed until the reward."""
+    net = snn.Network(seed=1, dt=0.1)
+    pre, post = np.array([10.0, 40.0]), np.array([14.0, 33.0])
+    source = net.population("source", 1, SpikeTrain(times=[*pre, 600.0], ids=[0, 0, 0]))
+    dopamine = net.population("dopamine", 1, SpikeTrain(times=[100.0], ids=[0]))
+    target = net.population("target", 1, IafPscExp(C_m=1e12))
+    rule = StdpReward(weight=50.0, delay=1.0, modulator=dopamine, tau_c=200.0, tau_minus=30.0, A_minus=1.7)
+    net.connect(source >> target, OneToOne(), rule, name="synapse")
+    with snn.Simulation(net) as sim:
+        sim["target"].inject(post, [0, 0])
+        sim.run(700.0)
+        found = sim["synapse"].weights()["weight"][0]
+    reward, eligible = 100.0 + 1.0 + 1.0, 0.0  # after modulator_delay and the delay of the synapse
+    for p, q in product(pre, post + 1.0):
+        pair = math.exp(-(q - p) / 20.0) if p < q else -1.7 * math.exp(-(p - q) / 30.0)
+        eligible += pair * math.exp(-(reward - max(p, q)) / 200.0)
+    assert found == pytest.approx(50.0 + eligible, abs=1e-12)
 
 
 class Conductance(snn.NeuronModel):

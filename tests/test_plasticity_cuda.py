@@ -77,6 +77,8 @@ def second(precision: str = "float64") -> snn.Network:
     net.connect(noise >> inh, FixedIndegree(3), Tsodyks(weight=40.0, delay=0.6), name="short")
     net.connect(noise >> inh, FixedIndegree(3), StdpNnRestr(weight=40.0, delay=0.6, Wmax=80.0), name="restricted")
     net.record(inh, "spikes")
+    for what in ("weight", "c"):
+        net.record("reward", what, every=0.5, dtype="float64")
     return net
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventsnn.model import Param
-from eventsnn.plasticity import PostTrace, PreTrace, SynapseModel
+from eventsnn.plasticity import PostTrace, PreTrace, SynapseModel, Variable
 
 
 class StdpOja(SynapseModel):
@@ -12,8 +12,7 @@ class StdpOja(SynapseModel):
     E. Oja, J. Math. Biol. 15 (1982) 267.
 
     The decay is made up for at each spike of the target, exactly: from one spike, after which the trace is Y, to the next, s ms
-    later, the integral of y^2 is tau_minus/2 Y^2 (1 - exp(-2 s/tau_minus)), which is tau_minus/2 y^2 (exp(2 s/tau_minus) - 1) in
-    terms of the trace y just before the next; beyond s = 10 tau_minus it is 0.
+    later, the integral of y^2 is tau_minus/2 Y^2 (1 - exp(-2 s/tau_minus)).
     """
 
     tau_plus = Param(20.0, "ms", "time constant of potentiation", above=0.0)
@@ -25,9 +24,11 @@ class StdpOja(SynapseModel):
 
     x = PreTrace("tau_plus")
     y = PostTrace("tau_minus")
+    Y = Variable(0.0, "y just after the last spike of the target")
 
     on_post = """
-        w *= exp(-oja * tau_minus/2 * y**2 * (exp(2 * min(since_post/tau_minus, 10)) - 1))
+        w *= exp(-oja * tau_minus/2 * Y**2 * (1 - exp(-2 * since_post/tau_minus)))
         w += A_plus * x
+        Y = y + 1
     """
     on_pre = "w -= A_minus * y"

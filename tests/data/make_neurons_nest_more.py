@@ -27,6 +27,9 @@ NAUD = {
 EXACT: dict[str, float] = {"gsl_error_tol": 1e-12}
 """But where spikes make jumps: NEST makes them after the first of a step's substeps, which are few by its own tolerance."""
 BURST = [(1.0, [20.0, 21.3, 22.0, 60.0, 61.0, 90.5]), (-1.0, [40.0, 62.0, 120.0])]
+SINGLE = ([24.0, 44.5, 94.2], [33.0, 64.0, 94.0])
+"""Arrivals a little before a sample is taken: excitatory, inhibitory."""
+GATES = ["Act_m", "Inact_h", "Act_n"]
 
 
 def naud(name: str) -> dict[str, float]:
@@ -76,6 +79,9 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[float, list[float]]], lis
         )
         for level in GLIF_LEVELS
     },
+    "hh_psc_alpha": ("hh_psc_alpha", {"I_e": 0.0}, [(300.0, SINGLE[0]), (-80.0, SINGLE[1])], ["V_m", *GATES]),
+    "hh_cond_exp_traub": ("hh_cond_exp_traub", {"I_e": 0.0}, [(1.0, SINGLE[0]), (-6.0, SINGLE[1])], ["V_m", *GATES]),
+    "izhikevich": ("izhikevich", {"I_e": 8.0, "V_m": -65.0, "U_m": -13.0}, scaled(6.0), ["V_m", "U_m"]),
 }
 
 
