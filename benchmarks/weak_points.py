@@ -63,6 +63,36 @@ print(json.dumps({"seconds": seconds, "synapses": synapses, "bytes_per_synapse":
     return _child(text, {})
 
 
+def by_distance() -> dict[str, float]:
+    """100 million synapses between 100,000 neurons on a torus, p = 0.64 exp(-d^2/(2 0.05^2)): seconds of connect and of building,
+    and the peak of memory."""
+    text = """
+import json, resource, time
+import numpy as np
+import eventsnn as snn
+from eventsnn.distance import Gaussian
+from eventsnn.models import Bernoulli, IafPscExp, Static
+from eventsnn.positions import Scattered
+from eventsnn.regions import Box
+def network(n):
+    net = snn.Network(seed=1, dt=0.1)
+    cells = net.population("cells", n, IafPscExp(), positions=Scattered(Box((0.0, 0.0), (1.0, 1.0)), edge_wrap=True))
+    net.connect(cells >> cells, Bernoulli(0.64 * Gaussian(std=0.05)), Static(weight=1.0, delay=1.5))
+    return net
+with snn.Simulation(network(1000)):
+    pass
+started = time.perf_counter()
+net = network(100_000)
+connected = time.perf_counter()
+with snn.Simulation(net) as sim:
+    built = time.perf_counter()
+    synapses = sim.report()["parts"][0]["synapses"]
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"connect_s": connected - started, "build_s": built - connected, "synapses": synapses, "peak_bytes": peak}))
+"""
+    return _child(text, {})
+
+
 def one_call() -> dict[str, float]:
     """Microseconds of one sim.run call of a single step, and of one more step within a call, 100 neurons."""
     import eventsnn as snn
@@ -137,6 +167,7 @@ def _child(text: str, environment: Mapping[str, str]) -> dict[str, float]:
 MEASURED: Mapping[str, Callable[[], dict[str, Any]]] = {
     "first result": first_result,
     "build": build,
+    "by distance": by_distance,
     "one call": one_call,
     "epochs, 2 workers": lambda: epochs(2),
     "epochs, 4 workers": lambda: epochs(4),

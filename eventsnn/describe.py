@@ -60,11 +60,16 @@ def memory(network: Network) -> float:
 def projection_bytes(projection: Projection) -> float:
     """2 bytes per synapse of one constant weight, 4 with drawn and 6 with explicit weights, and 8 per (source, delay).
 
-    Of a procedural projection, 4 per target.
+    Of a procedural projection, 4 per target; of a plastic one, 10 per synapse and 8 for each number of its own, 24 per (source,
+    delay) and 8 for each trace and state.
     """
     if projection.procedural:
         return 4.0 * len(projection.post)
+    segment, rule = SEGMENT_BYTES, projection.plasticity
     match projection.weight:
+        case _ if rule is not None:
+            each = 10 + 8 * (len(rule.variables) + len(rule.each))
+            segment = 24 + 8 * (len(rule.pre) + len(rule.states))
         case spec.Fixed():
             each = 2
         case spec.Drawn():
@@ -73,7 +78,7 @@ def projection_bytes(projection: Projection) -> float:
             each = 6
     least, most = projection.delay_bounds
     segments = min(projection.expected, len(projection.pre) * (most - least + 1))
-    return each * projection.expected + SEGMENT_BYTES * segments
+    return each * projection.expected + segment * segments
 
 
 def _population_bytes(population: Population) -> float:

@@ -315,8 +315,8 @@ def check_words(cls: type, base: type) -> None:
         plain = isinstance(value, str | bool | int | float | tuple | list | dict | set)
         if plain and not name.startswith("_") and not any(hasattr(parent, name) for parent in cls.__bases__):
             raise UnknownName(
-                f"{cls.__name__}: {name!r} declares nothing; {valid(name, words)} Parameters are Param(...); the name of a constant "
-                "of your own starts with an underscore."
+                f"{cls.__name__}: {name!r} declares nothing; {valid(name, words)} Parameters are Param(...); a constant of "
+                "your own has a name with an underscore in front."
             )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from eventsnn.stimulation import Stimulation, stimulation
 from eventsnn.subnetwork import SubNetwork
 
 Target = Population | Selection
+Made = TypeVar("Made")
 
 
 class Network:
@@ -184,6 +185,8 @@ class Network:
         check_path(name, "projection", self._subnetworks)
         self._check_free(name, "projection")
         made = projection(name, route, rule, synapse, receptor, self._dt, base, procedural)  # type: ignore[arg-type]
+        if made.modulator is not None:
+            self._check_own(made.synapse.modulator[:], f"projection {name!r}: modulator")  # type: ignore[attr-defined]
         self._projections[name] = made
         return made
 
@@ -194,6 +197,7 @@ class Network:
         mask, one truth per edge. Edges that are drawn are so, and listed one by one, when a Simulation is made.
         """
         old = self._projection(which, "prune")
+        _check_shared(old, "prune")
         if is_drawn(old):
             check_pruned(old, keep)
         return self._edited(old, partial(pruned, keep=keep), "prune")
@@ -203,6 +207,7 @@ class Network:
     ) -> Projection:
         """More edges, from positions in its `pre` to positions in its `post`; those that are drawn are listed, as by `prune`."""
         old = self._projection(which, "extend")
+        _check_shared(old, "extend")
         more = (kept(np.asarray(pre)), kept(np.asarray(post)), kept(weight), kept(delay))
         if is_drawn(old):
             check_extended(old, self._dt, *more)
@@ -215,8 +220,21 @@ class Network:
         edit = partial(rescaled, factor=number)
         return self._edited(old, edit, "scale") if old.listed else self._changed(old, *edit(old))
 
-    def stimulate(self, target: Target, stimulus: Stimulus, receptor: str | None = None) -> Stimulation:
-        """Attach an input that lives inside the update of its target, such as a Poisson drive or a current."""
+    @overload
+    def stimulate(self, target: SubNetwork, stimulus: Stimulus, receptor: str | None = None) -> tuple[Stimulation, ...]: ...
+
+    @overload
+    def stimulate(self, target: Target, stimulus: Stimulus, receptor: str | None = None) -> Stimulation: ...
+
+    def stimulate(
+        self, target: Target | SubNetwork, stimulus: Stimulus, receptor: str | None = None
+    ) -> Stimulation | tuple[Stimulation, ...]:
+        """Attach an input that lives inside the update of its target, such as a Poisson drive or a current.
+
+        Of a sub-network: of each of its populations, all of which must take it.
+        """
+        if isinstance(target, SubNetwork):
+            return self._all_of(target, "stimulate", lambda net, p: net.stimulate(p, stimulus, receptor))
         selection = self._check_own(selection_of(target, "stimulate"), "stimulate")
         attached = self._stimulations.get(selection.population.name, ())
         ordinal = sum(s.pulse is not None or getattr(s.stimulus, "draws", False) for s in attached)
@@ -224,6 +242,18 @@ class Network:
         self._stimulations[selection.population.name] = (*attached, made)
         return made
 
+    @overload
+    def record(
+        self,
+        target: SubNetwork,
+        what: str,
+        every: float | None = None,
+        dtype: npt.DTypeLike = "float32",
+        name: str | None = None,
+        keep: float | str | None = None,
+    ) -> tuple[Recording, ...]: ...
+
+    @overload
     def record(
         self,
         target: Target | Projection | str,
@@ -235,17 +265,34 @@ class Network:
         *,
         pre: Target | None = None,
         post: Target | None = None,
-    ) -> Recording:
+    ) -> Recording: ...
+
+    def record(
+        self,
+        target: Target | SubNetwork | Projection | str,
+        what: str,
+        every: float | None = None,
+        dtype: npt.DTypeLike = "float32",
+        name: str | None = None,
+        keep: float | str | None = None,
+        *,
+        pre: Target | None = None,
+        post: Target | None = None,
+    ) -> Recording | tuple[Recording, ...]:
         """Keep "spikes", a state or a receptor's input (sampled each `every` ms, default dt) under "<population>/<what>".
 
         Of a plastic projection, or its name: "weight", or a variable of its rule, each `every` ms, under
         "projections/<projection>/<what>", for the synapses from `pre` to `post` (both default to all).
+
+        Of a sub-network: of each of its populations, all of which must have it, each under its own path.
 
         `name` replaces the last part of that path, as a second recording of the same thing needs it. `keep`: only what is not
         older than so many ms, or "last 10 s"; what is older is deleted while the run goes on, and `snn.open` does not show it.
         """
         if name is not None:
             check_name(name, "recording")
+        if isinstance(target, SubNetwork) and pre is None and post is None:
+            return self._all_of(target, "record", lambda net, p: net.record(p, what, every, dtype, name, keep))
         if isinstance(target, Projection) or (isinstance(target, str) and target not in self._populations):
             projection = self._projection(target, "record")
             made = synapse_recording(projection, what, every, dtype, name, keep, pre, post, self._dt)
@@ -289,12 +336,15 @@ class Network:
             self.population(start + p.name, p.n, p.model, positions=p.places and p.places.given, **p.values)
         for c in other.projections.values():
             route = self._moved(c.pre, start) >> self._moved(c.post, start)
+            synapse = c.synapse
+            if c.modulator is not None:
+                synapse = synapse.modulated_by(self._populations[start + c.modulator[0]])  # type: ignore[attr-defined]
             if c.like is None:
                 rule = replace(c.rule, stream=start + c.rule.stream) if isinstance(c.rule, Mirrored) else c.rule
-                self.connect(route, rule, c.synapse, c.receptor, start + c.name, procedural=c.procedural)
+                self.connect(route, rule, synapse, c.receptor, start + c.name, procedural=c.procedural)
             else:
                 name, like = start + c.name, start + c.like
-                self.connect(None, None, c.synapse, c.receptor, name, like=like, procedural=c.procedural)
+                self.connect(None, None, synapse, c.receptor, name, like=like, procedural=c.procedural)
         for name, c in ((start + c.name, c) for c in other.projections.values() if c.edits):
             self._projections[name] = replace(self._projections[name], edits=c.edits)
         for s in other.stimulations:
@@ -319,6 +369,20 @@ class Network:
     def _moved(self, selection: Selection, start: str) -> Selection:
         """The same neurons of the population of that name in this network."""
         return Selection(self._populations[start + selection.population.name], selection.subset)
+
+    def _all_of(self, part: SubNetwork, who: str, make: Callable[[Network, Population], Made]) -> tuple[Made, ...]:
+        """What `make` makes for each population of a sub-network; tried in a copy first, so that all is made or nothing."""
+        if part.network is not self:
+            raise SelectionError(
+                f"{who}: sub-network {part.path!r} belongs to another network; use network[{part.path!r}] of this one"
+            )
+        populations = part.populations.values()
+        if not populations:
+            raise SelectionError(f"{who}: sub-network {part.path!r} has no population; build in it before")
+        trial = self.copy()
+        for p in populations:
+            make(trial, p)
+        return tuple(make(self, p) for p in populations)
 
     def _projection(self, which: Projection | str, who: str) -> Projection:
         """A projection of this network, by itself or by its name."""
@@ -363,6 +427,15 @@ class Network:
                 "use a population of this one, as network[name] gives it"
             )
         return selection
+
+
+def _check_shared(p: Projection, what: str) -> None:
+    if p.plasticity is not None and p.plasticity.each:
+        names = ", ".join(name for name, _ in p.plasticity.each)
+        raise ParameterError(
+            f"projection {p.name!r}: {what}: every synapse has its own {names}, which an edit cannot follow; give one number, or "
+            "connect the edges that you want by Explicit"
+        )
 
 
 def with_projections(network: Network, projections: Mapping[str, Projection]) -> Network:

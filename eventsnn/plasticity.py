@@ -7,9 +7,9 @@ first, and the trace that the presynaptic one reads does not hold it yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from eventsnn import spec
 from eventsnn.codegen.declaration import RuleDeclaration
@@ -86,7 +86,8 @@ class SynapseModel:
     kept between `bounds`, in any order; without bounds, where weights do not change, they are those of the description.
 
     `on_modulator` are assignments made when a spike of the population `modulator` is at the synapse, modulator_delay (ms) after
-    it was and a delay later, as one of the target would be: a third factor, such as dopamine.
+    it was and a delay later, as one of the target would be: a third factor, such as dopamine. Where one of the target is there
+    at once, that comes first. A rule with a modulator cannot read since_post.
 
     With `when`, a condition on the states of the target that `reads` names, the steps in which it holds take the place of the
     target's spikes: PostValues are kept with them for `on_post`. A PostPast is a state as `on_pre` needs it.
@@ -141,6 +142,16 @@ class SynapseModel:
         """Every parameter."""
         return {name: self.__dict__[name] for name in self.params()}
 
+    def modulated_by(self, modulator: object) -> Self:
+        """The same with another population as `modulator`."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__ | {"modulator": modulator})
+        return made
+
+    @classmethod
+    def check(cls, values: Mapping[str, float]) -> None:
+        """Hook: a ParameterError where parameters that are one number for all synapses do not go together."""
+
     @classmethod
     def params(cls) -> dict[str, Param]:
         return _declared(cls, Param)
@@ -189,6 +200,7 @@ class SynapseModel:
                 shared[name] = value.value
             else:
                 each[name] = value
+        self.check(shared)
         low, high = bounds(weight)
         if magnitude:
             low, high = min(abs(low), abs(high)) if low * high > 0.0 else 0.0, max(abs(low), abs(high))

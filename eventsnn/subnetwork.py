@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from eventsnn.model import Model, Rule, Stimulus, Synapse
 from eventsnn.projection import Projection
-from eventsnn.recording import Recording
 from eventsnn.selection import Population, Route, Selection
-from eventsnn.stimulation import Stimulation
 
 if TYPE_CHECKING:
     from eventsnn.network import Network
@@ -87,13 +85,13 @@ class SubNetwork:
             route, rule, synapse, receptor, path, like=shared, weight=weight, delay=delay, procedural=procedural
         )
 
-    def stimulate(self, target: Population | Selection, stimulus: Stimulus, receptor: str | None = None) -> Stimulation:
+    def stimulate(self, target: Population | Selection | SubNetwork, stimulus: Stimulus, receptor: str | None = None) -> Any:
         """See Network.stimulate."""
         return self.network.stimulate(target, stimulus, receptor)
 
     def record(
         self,
-        target: Population | Selection | Projection | str,
+        target: Population | Selection | SubNetwork | Projection | str,
         what: str,
         every: float | None = None,
         dtype: npt.DTypeLike = "float32",
@@ -102,9 +100,9 @@ class SubNetwork:
         *,
         pre: Population | Selection | None = None,
         post: Population | Selection | None = None,
-    ) -> Recording:
+    ) -> Any:
         """See Network.record; the name of a projection is one here."""
-        chosen = self._path(target) if isinstance(target, str) else target
+        chosen: Any = self._path(target) if isinstance(target, str) else target
         return self.network.record(chosen, what, every, dtype, name, keep, pre=pre, post=post)
 
     def merge(self, other: Network) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from test_cuda_engine import Exponential, mixed
 from test_neurons_cuda import everyone, inputs
-from test_plasticity_cuda import first, second
+from test_plasticity_cuda import first, second, third
 from test_rules_cuda import procedural
 
 import eventsnn as snn
@@ -87,7 +87,7 @@ def launches() -> Iterator[dict[tuple[str, Any], Any]]:
         patch.setattr(block, "give_back", lambda: None)
         patch.setattr(block, "Steps", lambda: found)
         patch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-        for net in (mixed, exponential, library, inputs, first, second, procedural):
+        for net in (mixed, exponential, library, inputs, first, second, third, procedural):
             for precision in ("float64", "float32"):
                 _launch(block.Block, lower(net(precision), precision))
         yield found.seen

@@ -13,17 +13,11 @@ from one_cell import run_cells
 from scipy.integrate import solve_ivp
 
 from eventsnn.models import (
-    AEifCondAlpha,
     AEifCondExp,
-    AEifPscAlpha,
-    AEifPscDelta,
     AEifPscExp,
-    ClopathAdEx,
-    GlifPsc,
     HhCondExpTraub,
     HhPscAlpha,
     HodgkinHuxley,
-    IafCondAlpha,
     IafCondExp,
     Izhikevich,
     Mat2PscExp,
@@ -246,49 +240,3 @@ def test_a_chaotic_pattern_is_irregular() -> None:
     model = AEifCondExp(C_m=C, g_L=g, E_L=E, a=a, tau_w=tau, b=b, V_reset=V_reset, I_e=current, V_th=-50.0, V_peak=0.0)
     found = run_cells(model, 300.0, 0.05)[0][0] * 0.05
     assert len(found) > 10 and SHOWS["irregular"](found, np.diff(found))
-
-
-MODELS = {
-    "aeif_cond_exp": AEifCondExp,
-    "aeif_cond_alpha": AEifCondAlpha,
-    "aeif_psc_exp": AEifPscExp,
-    "aeif_psc_alpha": AEifPscAlpha,
-    "aeif_psc_delta": AEifPscDelta,
-    "aeif_psc_delta_clopath": ClopathAdEx,
-    "iaf_cond_alpha": IafCondAlpha,
-    "mat2_psc_exp": Mat2PscExp,
-    "glif_psc": GlifPsc,
-}
-WITHIN = {
-    **{"aeif_psc_delta_clopath": 1e-4, "aeif_psc": 1e-3, "naud": 0.05, "aeif": 0.05, "iaf": 2e-4},
-    **{"glif_psc 000": 1e-9, "glif_psc 100": 1e-9, "glif": 5e-4, "mat2": 1e-9},
-}
-"""Of potentials, mV, by how the name of a case begins.
-
-An exponential neuron of NEST resets where a substep of its integrator ends; NEST takes the mean of after-spike currents within a
-step.
-"""
-
-
-@pytest.mark.parametrize("name", json.loads((DATA / "neurons_nest_more.json").read_text())["cases"])
-def test_spikes_and_potentials_with_nest(name: str) -> None:
-    found = json.loads((DATA / "neurons_nest_more.json").read_text())
-    case, dt = found["cases"][name], found["dt"]
-    kind = MODELS[case["model"]]
-    given = {k: float(v) if isinstance(v, bool) else v for k, v in case["params"].items() if k != "gsl_error_tol"}
-    if "tau_syn" in given:
-        given["tau_syn_ex"], given["tau_syn_in"] = given.pop("tau_syn")
-    begins = case["current_from"]
-    current = ([begins], [given.pop("I_e")]) if begins else None
-    magnitude = {r.name: r.magnitude for r in kind.receptors}
-    inputs = []
-    for weight, times in case["inputs"]:
-        receptor = "delta" if "delta" in magnitude else "ex" if weight > 0 else "in"
-        inputs.append((receptor, abs(weight) if magnitude[receptor] else weight, times))
-    time = 80.0 if "irregular" in name else found["time"]  # chaotic
-    trains, states = run_cells(kind(**given), time, dt, current=current, inputs=inputs, states=("V_m",))
-    assert trains[0].tolist() == [s for s in case["spikes"] if s <= round(time / dt)]
-    steps = np.array([s for s in case["steps"] if s <= round(time / dt)])
-    off = np.abs(states["V_m"][steps - 1, 0] - case["states"]["V_m"][: len(steps)])
-    within = next(limit for beginning, limit in WITHIN.items() if name.startswith(beginning))
-    assert off.max() < within, off.max()

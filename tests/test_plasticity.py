@@ -16,7 +16,7 @@ import xarray as xr
 
 import eventsnn as snn
 from eventsnn.canonical import canonical
-from eventsnn.errors import KindError, ModelError, ParameterError, UnknownName
+from eventsnn.errors import KindError, ModelError, ParameterError, SelectionError, UnknownName
 from eventsnn.models import (
     Clopath,
     FixedIndegree,
@@ -29,6 +29,7 @@ from eventsnn.models import (
     SpikeTrain,
     Static,
     Stdp,
+    StdpDopamine,
     StdpNnPreCentered,
     StdpNnRestr,
     StdpNnSymm,
@@ -416,13 +417,18 @@ def network() -> snn.Network:
     voltage = net.population("voltage", 30, Clamped(V=snn.Uniform(-60.0, -40.0)))
     net.connect(exc >> voltage, FixedIndegree(20), Clopath(weight=1.0, delay=snn.Uniform(0.3, 2.0), A_LTD=1e-3), name="ev")
     net.connect(inh >> inh, FixedIndegree(10), Static(weight=-60.0, delay=1.0), name="ii")
+    for kind in MORE:
+        more = third if kind.on_modulator else {}
+        synapse = kind(weight=0.9, delay=snn.Uniform(0.5, 2.0), **more)
+        net.connect(noise >> inh, FixedIndegree(4), synapse, "ex", name=kind.__name__)
     net.record(exc, "spikes")
     net.record(inh, "spikes")
     return net
 
 
 PIECES = (13.7, 30.0, 6.3, 50.0)
-PLASTIC = ("ee", "ne", "ie", "ei", "ev", "reward")
+MORE = (StdpTriplet, StdpPl, StdpNnSymm, StdpNnRestr, StdpOja, StdpSfa, StdpDopamine, SfaGradient, Tsodyks)
+PLASTIC = ("ee", "ne", "ie", "ei", "ev", "reward", *(kind.__name__ for kind in MORE))
 Result = tuple[dict[str, npt.NDArray[Any]], xr.DataTree]
 
 
@@ -585,6 +591,12 @@ class UnknownWord(snn.SynapseModel):
     on_post = "w += Wmx"
 
 
+def rule(**body: Any) -> type[snn.SynapseModel]:
+    """A rule of these declarations, with a trace of each side."""
+    given = {"tau": snn.Param(10.0, "ms"), "Wmax": snn.Param(1.0), "x": snn.PreTrace("tau"), "y": snn.PostTrace("tau")}
+    return type("Own", (snn.SynapseModel,), {**given, **body})
+
+
 drawn = snn.Uniform(50.0, 60.0)
 
 
@@ -608,11 +620,64 @@ drawn = snn.Uniform(50.0, 60.0)
         (lambda: NoTau(weight=0.5, delay=1.0), ModelError, "tau='tauu' of a trace names no parameter"),
         (lambda: ChangesATrace(weight=0.5, delay=1.0), ModelError, "'x' cannot be changed here"),
         (lambda: UnknownWord(weight=0.5, delay=1.0), ModelError, "unknown name 'Wmx'; did you mean 'Wmax'"),
+        (lambda: Tsodyks(weight=5.0, delay=1.0, tau_rec=3.0), ParameterError, "tau_rec and tau_psc must differ, and both are 3"),
+        (lambda: rule(delay=snn.Param(1.0))(weight=0.5, delay=1.0), ModelError, "'delay' cannot be the name of a parameter"),
+        (lambda: rule(dt=snn.Variable(1.0))(weight=0.5, delay=1.0), ModelError, "'dt' cannot be the name of"),
+        (lambda: rule(w=snn.Variable(1.0))(weight=0.5, delay=1.0), ModelError, "'w' cannot be the name of"),
+        (lambda: rule(on_pre=3)(weight=0.5, delay=1.0), ModelError, "on_pre must be text, such as \"w \\+= 1\", not 3"),
+        (lambda: rule(bounds=("Wmax",))(weight=0.5, delay=1.0), ModelError, "bounds must be two expressions"),
+        (lambda: rule(on_pre="w = x > 0")(weight=0.5, delay=1.0), ModelError, "a condition is no number"),
+        (lambda: rule()(weight=0.5, delay=1.0, tau=0.0), ModelError, "the time constant tau must be > 0 ms, not 0"),
+        (lambda: rule(s=snn.PreState(0.0), release="s = s + w")(weight=0.5, delay=1.0), ModelError, "release: 'w' is not known"),
+        (
+            lambda: rule(on_modulator="w += x", on_post="w -= since_post")(weight=0.5, delay=1.0, modulator=3),
+            ModelError,
+            "on_post: 'since_post' is not known there",
+        ),
     ],
 )
 def test_wrong_rules(make: Callable[[], snn.SynapseModel], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         pair(make(), [10.0])
+
+
+def rewarded() -> snn.Network:
+    net = snn.Network(seed=1, dt=0.1)
+    source = net.population("source", 1, SpikeTrain(times=[10.0, 30.0], ids=[0, 0]))
+    dopamine = net.population("m", 1, SpikeTrain(times=[20.0], ids=[0]))
+    target = net.population("target", 1, IafPscExp(C_m=1e12))
+    net.connect(source >> target, OneToOne(), StdpReward(weight=50.0, delay=1.0, modulator=dopamine), name="synapse")
+    return net
+
+
+def test_a_modulator_goes_with_its_network() -> None:
+    """Into a network that has a silent population of that name."""
+    found = []
+    for path in (None, "inner"):
+        net = rewarded()
+        if path is not None:
+            net = snn.Network(seed=1, dt=0.1)
+            net.population("m", 1, Parrot())
+            net.merge(rewarded(), path)
+        start = "" if path is None else f"{path}/"
+        with snn.Simulation(net) as sim:
+            sim[f"{start}target"].inject([12.0], [0])
+            sim.run(50.0)
+            found.append(sim[f"{start}synapse"].weights()["weight"][0])
+    assert found[0] == found[1] > 50.5
+    net, other = rewarded(), rewarded()
+    synapse = StdpReward(weight=50.0, delay=1.0, modulator=other["m"])
+    with pytest.raises(SelectionError, match="modulator: population 'm' belongs to another network"):
+        net.connect(net["source"] >> net["target"], OneToOne(), synapse, name="wrong")
+
+
+def test_edges_with_parameters_of_their_own_are_not_edited() -> None:
+    net = snn.Network(seed=1, dt=0.1)
+    cells = net.population("cells", 5, IafPscExp())
+    net.connect(cells >> cells, FixedIndegree(2), Stdp(weight=1.0, delay=1.0, alpha=snn.Uniform(1.0, 2.0)), name="s")
+    for edit in (lambda: net.prune("s", lambda pre: pre > 1), lambda: net.extend("s", [0], [1])):
+        with pytest.raises(ParameterError, match="every synapse has its own alpha, which an edit cannot follow"):
+            edit()
 
 
 def test_wrong_ends() -> None:

@@ -15,16 +15,22 @@ import eventsnn as snn
 from eventsnn.models import (
     Clopath,
     FixedIndegree,
+    FixedOutdegree,
     FixedTotalNumber,
     IafPscExp,
     Poisson,
     PoissonInput,
+    SfaGradient,
     Static,
     Stdp,
+    StdpDopamine,
     StdpNnPreCentered,
     StdpNnRestr,
+    StdpNnSymm,
+    StdpOja,
     StdpPl,
     StdpReward,
+    StdpSfa,
     StdpTriplet,
     Tsodyks,
     Tsodyks2,
@@ -82,6 +88,23 @@ def second(precision: str = "float64") -> snn.Network:
     return net
 
 
+def third(precision: str = "float64") -> snn.Network:
+    """The other rules."""
+    net = snn.Network(seed=6, dt=0.1)
+    cells = net.population("inh", 8 * N, IafPscExp(t_ref=0.3), V_m=snn.Uniform(-60.0, -50.0))
+    noise = net.population("noise", 6 * N, Poisson(rate=3000.0))
+    net.stimulate(cells, PoissonInput(rate=30000.0, weight=120.0))
+    dopamine = net.population("dopamine", 2, Poisson(rate=2000.0))
+    for kind in (StdpNnSymm, StdpOja, StdpSfa, StdpDopamine, SfaGradient):
+        more = {"modulator": dopamine, "modulator_delay": 0.3} if kind.on_modulator else {}
+        net.connect(noise >> cells, FixedIndegree(3), kind(weight=0.9, delay=snn.Uniform(0.2, 0.6), **more), name=kind.__name__)
+    net.record(cells, "spikes")
+    return net
+
+
+THIRD = ("StdpNnSymm", "StdpOja", "StdpSfa", "StdpDopamine", "SfaGradient")
+
+
 def changed(sim: Any, names: tuple[str, ...]) -> None:
     """What may be changed between runs, while spikes are on their way."""
     sim[names[0]].learning = -0.5
@@ -108,13 +131,14 @@ def test_rules_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_same(result(first(), FIRST, backend="cuda", parts=2), expected)
 
 
-def test_other_rules() -> None:
-    expected = result(second(), SECOND, backend="cpu", threads=1)
+@pytest.mark.parametrize(("make", "names"), [(second, SECOND), (third, THIRD)])
+def test_other_rules(make: Any, names: tuple[str, ...]) -> None:
+    expected = result(make(), names, backend="cpu", threads=1)
     assert expected[0]["inh/spikes"].sizes["event"] > 5 * N
-    for name in SECOND[:-1]:
-        assert len(np.unique(expected[1][name])) > 3, name
-    assert_same(result(second(), SECOND, backend="cuda"), expected)
-    assert_same(result(second(), SECOND, backend="cuda", parts=2), expected)
+    for name in names:
+        assert name == "short" or len(np.unique(expected[1][name])) > 3, name
+    assert_same(result(make(), names, backend="cuda"), expected)
+    assert_same(result(make(), names, backend="cuda", parts=2), expected)
 
 
 @pytest.mark.parametrize(("before", "after"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])
@@ -132,6 +156,29 @@ def test_a_checkpoint_of_the_other_backend(tmp_path: Path, before: str, after: s
         sim.run(round(PIECES[1] - 0.7, 1))
         found = {name: sim[name].weights()["weight"] for name in names}
     assert_same((snn.open(store).load(), found), expected)
+
+
+def test_parts_without_a_synapse(tmp_path: Path) -> None:
+    """Nothing to remember in a checkpoint, and nothing of it in a part that goes on."""
+
+    def make() -> snn.Network:
+        net = snn.Network(seed=1, dt=0.1)
+        cells = net.population("a", 4, IafPscExp(I_e=900.0), V_m=snn.Uniform(-60.0, -50.5))
+        net.connect(cells >> cells, FixedOutdegree(1), Stdp(weight=50.0, delay=0.3), name="few")
+        net.connect(cells >> cells, FixedIndegree(0), Stdp(weight=50.0, delay=0.3), name="none")
+        net.record(cells, "spikes")
+        return net
+
+    with snn.Simulation(make(), backend="cpu", threads=1) as sim:
+        sim.run(4.0)
+        expected = snn.open(sim).load(), {"few": sim["few"].weights()["weight"]}
+    with snn.Simulation(make(), store=tmp_path / "s", backend="cuda", parts=2) as sim:
+        sim.run(2.0)
+        sim.checkpoint()
+    with snn.resume(tmp_path / "s", backend="cuda", parts=3) as sim:
+        sim.run(2.0)
+        found = {"few": sim["few"].weights()["weight"]}
+    assert_same((snn.open(tmp_path / "s").load(), found), expected)
 
 
 @pytest.mark.parametrize("make", [first, second])

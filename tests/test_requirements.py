@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import eventsnn as snn
+from eventsnn import models
+from eventsnn.model import NeuronModel
 from eventsnn.models import (
     AllToAll,
     Explicit,
     FixedIndegree,
-    IafPscAlpha,
-    IafPscDelta,
     IafPscExp,
     OneToOne,
     Parrot,
@@ -29,6 +29,9 @@ from eventsnn.models import (
     Static,
 )
 from eventsnn.models.networks import brunel, microcircuit, small
+
+STRONG = {"pA": 900.0, "mV": 5.0, "nS": 40.0, "uA/cm**2": 20.0, "": 0.3}
+"""Weights that are seen, by the unit of a receptor."""
 
 
 def script(root: Path, folder: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -112,15 +115,21 @@ def test_initial_values_are_numbers_arrays_or_draws() -> None:
 
 
 def every_model() -> snn.Network:
-    net = snn.Network(seed=2, dt=0.1)
+    """20 neurons of every model of the library, with input of its first receptor; spikes of those that are not sources."""
+    net = snn.Network(seed=2, dt=0.05)
     source = net.population("source", 20, Poisson(rate=800.0))
     net.population("train", 20, SpikeTrain(times=np.arange(1, 101) * 0.4, ids=np.arange(1, 101) % 20))
     parrot = net.population("parrot", 20, Parrot())
     net.connect(source >> parrot, OneToOne(), Static(weight=1.0, delay=0.5))
     net.connect(net["train"] >> parrot, OneToOne(), Static(weight=1.0, delay=0.3))
-    for name, model, weight in (("exp", IafPscExp, 900.0), ("alpha", IafPscAlpha, 900.0), ("delta", IafPscDelta, 5.0)):
-        cells = net.population(name, 20, model())
-        net.connect(parrot >> cells, FixedIndegree(3), Static(weight=weight, delay=1.0))
+    made = [models.conductance_lif(), models.iaf_psc_exp_multisynapse(fast=2.0, slow=100.0), models.with_noise(IafPscExp)]
+    library = [c for n in models.__all__ if isinstance(c := getattr(models, n), type) and issubclass(c, NeuronModel)]
+    for model in (*library, *made):
+        cells = net.population(model.__name__, 20, model())
+        if model.receptors:
+            receptor = model.receptors[0]
+            synapse = Static(weight=STRONG[receptor.unit], delay=1.0)
+            net.connect(parrot >> cells, FixedIndegree(3), synapse, receptor=receptor.name)
     return net
 
 
@@ -134,7 +143,10 @@ def test_recording_a_selection_gives_those_rows_of_the_whole(chosen: Any) -> Non
             net.record(population, what, every=0.3, dtype="float64", name=f"all_{what}")
             net.record(population[chosen], what, every=0.3, dtype="float64", name=f"some_{what}")
     with snn.Simulation(net, parts=2, threads=1) as sim:
-        sim.run(40.0)
+        for name in net.populations:
+            if name not in ("source", "train"):
+                sim[name].inject(np.linspace(5.0, 24.0, 20), np.arange(20))
+        sim.run(25.0)
         run = snn.open(sim).load()
     members = np.flatnonzero(np.arange(20) % 3 == 0) if callable(chosen) else np.arange(20)[chosen]
     for name, population in net.populations.items():
@@ -148,6 +160,8 @@ def test_recording_a_selection_gives_those_rows_of_the_whole(chosen: Any) -> Non
             (variable,) = whole.data_vars
             np.testing.assert_array_equal(part["neuron"], members)
             np.testing.assert_array_equal(next(iter(part.data_vars.values())), whole[variable].values[:, members])
+    moved = {n: run[f"{n}/all_{s}"].to_dataset() for n, p in net.populations.items() for s in list(p.model.states())[:1]}
+    assert len(moved) > 25 and all(np.ptp(next(iter(found.data_vars.values())).values) > 0 for found in moved.values())
 
 
 def test_every_spike_is_recorded_once_and_counted_once() -> None:
@@ -268,6 +282,43 @@ def test_synapses_take_few_bytes_and_silent_ones_no_time() -> None:
     few, many = cost(5), cost(500)  # 20 thousand and 2 million synapses
     assert many[0] < 8.0
     assert many[1] < 3.0 * few[1] + 2e-3  # in proportion to synapses it would be a hundred times
+
+
+def test_inhibition_balances_eight_groups_of_inputs() -> None:
+    """Vogels et al. 2011, fig. 1: 8 groups of 100 excitatory and 25 inhibitory inputs, each group with a rate of its own that
+    wavers over 50 ms; their excitation is tuned to one group. Inhibition becomes tuned alike, and the cell fires at rho."""
+    rho, tau, every, dt = 5.0, 20.0, 10.0, 0.2
+    rng = np.random.default_rng(1)
+    waver = np.zeros((7001, 8))
+    for k in range(1, len(waver)):
+        waver[k] = waver[k - 1] * np.exp(-every / 50.0) + rng.normal(size=8) * np.sqrt(-np.expm1(-2.0 * every / 50.0))
+    rates = 2.0 + 25.0 * np.maximum(waver, 0.0)
+    excitation = 0.4 * (0.3 + 1.1 / (1.0 + (np.arange(8) - 4.0) ** 4))  # nS
+    groups = {"exc": np.repeat(np.arange(8), 100), "inh": np.repeat(np.arange(8), 25)}
+    net = snn.Network(seed=3, dt=dt)
+    exc, inh = (
+        net.population(n, len(group), Poisson(rate=models.Rates(np.arange(len(rates)) * every, rates[:, group])))
+        for n, group in groups.items()
+    )
+    membrane = {"C_m": 200.0, "g_L": 10.0, "E_L": -60.0, "V_th": -50.0, "V_reset": -60.0, "t_ref": 5.0, "E_in": -80.0}
+    cell = net.population("cell", 1, models.IafCondExp(**membrane, tau_syn_ex=5.0, tau_syn_in=10.0))
+    for k, weight in enumerate(excitation):
+        net.connect(exc[groups["exc"] == k] >> cell, AllToAll(), Static(weight=weight, delay=dt))
+    rule = models.VogelsSprekeler(weight=0.01, delay=dt, Wmax=50.0, tau=tau, alpha=2.0 * rho * tau / 1000.0, eta=0.05)
+    net.connect(inh >> cell, AllToAll(), rule, receptor="in", name="learned")
+    with snn.Simulation(net) as sim:
+        sim.run(500.0)
+        before = sim["cell"].counts()[0] / 0.5
+        sim.run(29_500.0)
+        done = sim["cell"].counts()[0]
+        sim.run(40_000.0)
+        rate = (sim["cell"].counts()[0] - done) / 40.0
+        learned = sim["learned"].weights()
+    inhibition = np.bincount(groups["inh"][learned["pre"]], learned["weight"], minlength=8) / 25
+    print(before, rate, np.corrcoef(inhibition, excitation)[0, 1])
+    assert before > 4.0 * rho
+    assert rate == pytest.approx(rho, rel=0.1)
+    assert np.corrcoef(inhibition, excitation)[0, 1] > 0.9
 
 
 # ---- memory

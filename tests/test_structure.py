@@ -12,7 +12,7 @@ import pytest
 import eventsnn as snn
 from eventsnn.canonical import canonical
 from eventsnn.errors import EventsnnError
-from eventsnn.models import FixedIndegree, IafPscExp, PoissonInput, Static
+from eventsnn.models import FixedIndegree, IafPscExp, Poisson, PoissonInput, Static
 from eventsnn.restored import restore
 
 
@@ -51,11 +51,40 @@ def test_paths_lead_to_populations() -> None:
 
 
 def test_records_and_stimuli_of_a_whole_sub_network() -> None:
+    """As a loop over its populations would make them, of all levels; below, and in a store."""
+    whole, looped = cortex(), cortex()
+    for net in (whole, looped):
+        net.population("outside", 3, IafPscExp())
+    made = whole.record(whole["cortex"], "ex", every=1.0)
+    drives = whole["cortex"].stimulate(whole["cortex/L4"], PoissonInput(rate=10.0, weight=1.0))
+    below = whole["cortex"].record(whole["cortex"]["L5"], "spikes", name="fired", keep=20.0)
+    assert [r.path for r in made] == [f"cortex/{name}/ex" for name in ("L4/exc", "L4/inh", "L5/exc", "L5/inh")]
+    assert [s.target.population.name for s in drives] == ["cortex/L4/exc", "cortex/L4/inh"]
+    assert [r.path for r in below] == ["cortex/L5/exc/fired", "cortex/L5/inh/fired"]
+    for p in looped["cortex"].populations.values():
+        looped.record(p, "ex", every=1.0)
+    for p in looped["cortex/L4"].populations.values():
+        looped.stimulate(p, PoissonInput(rate=10.0, weight=1.0))
+    for p in looped["cortex/L5"].populations.values():
+        looped.record(p, "spikes", name="fired", keep=20.0)
+    assert canonical(whole) == canonical(looped)
+
+
+def test_a_whole_sub_network_is_recorded_or_nothing_of_it() -> None:
     net = cortex()
-    for p in net["cortex"].populations.values():
-        net.record(p, "ex", every=1.0)
-        net.stimulate(p, PoissonInput(rate=10.0, weight=1.0))
-    assert sum(path.endswith("/ex") for path in net.recordings) == 4
+    net["cortex/L5"].population("noise", 3, Poisson(rate=5.0))
+    before = canonical(net)
+    for wrong, says in (
+        (lambda: net.record(net["cortex"], "V_m", name="v"), "cortex/L5/noise"),
+        (lambda: net.record(net["cortex"], "spikes"), "cortex/L4/exc/spikes"),
+        (lambda: net.stimulate(net["cortex"], PoissonInput(rate=1.0, weight=1.0)), "cortex/L5/noise"),
+        (lambda: net.record(net["cortex/empty"], "spikes"), "no population"),
+        (lambda: net.record(cortex()["cortex"], "ex"), "another network"),
+        (lambda: net.record(net["cortex"], "ex", pre=net["cortex/L4/exc"]), "pre="),
+    ):
+        with pytest.raises(EventsnnError, match=says):
+            wrong()
+    assert canonical(net) == before
 
 
 def test_a_run_with_paths(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from eventsnn.errors import ModelError, valid
 from eventsnn.spec import Plasticity, Value
 
 TIMES = ("since_pre", "since_post", "first", "dt")
-RESERVED = {"w", "F", "fma", "mul", "np", *TIMES, *FUNCTIONS}
+WORDS = ("release", "on_pre", "on_post", "on_modulator", "sent", "when")
+RESERVED = {"w", "weight", "delay", "modulator", "modulator_delay", "F", "fma", "mul", "np", *TIMES, *FUNCTIONS}
 Statements = dict[str, sp.Expr]
 
 
@@ -32,6 +33,9 @@ def generate(d: RuleDeclaration, values: Mapping[str, float], each: Mapping[str,
     d = replace(d, params=tuple(sorted(d.params, key=lambda name: name in each)))
     exponents = _exponents(d)
     source = _texts(d, tuple((name, values[name]) for name in sorted(exponents)))
+    for tau in (*(tau for _, tau, _ in (*d.pre, *d.post)), *(tau for *_, tau in d.variables if tau)):
+        if not values[tau] > 0.0:
+            raise ModelError(f"{d.name}: the time constant {tau} must be > 0 ms, not {values[tau]:g}")
     numbers = {name: np.float64(value) for name, value in values.items()}
 
     def number(given: float | str, what: str) -> float:
@@ -71,15 +75,23 @@ def _bound(d: RuleDeclaration, text: str, what: str) -> str:
 
 def _names(d: RuleDeclaration) -> list[str]:
     """All arguments of the functions, in order."""
-    own = [str(entry[0]) for entries in (d.variables, d.states, d.pre, d.post, d.values, d.past) for entry in entries]
-    return ["w", *own, *TIMES, *d.params]
+    return ["w", *_own(d), *TIMES, *d.params]
+
+
+def _own(d: RuleDeclaration) -> list[str]:
+    return [str(entry[0]) for entries in (d.variables, d.states, d.pre, d.post, d.values, d.past) for entry in entries]
 
 
 def _check(d: RuleDeclaration) -> None:
-    names = [name for name in (*_names(d), *d.reads) if name not in ("w", *TIMES)]
+    names = [*_own(d), *d.params, *d.reads]
     for name in names:
         if keyword.iskeyword(name) or name in RESERVED or "__" in name or name.startswith("_") or names.count(name) > 1:
             raise ModelError(f"{d.name}: {name!r} cannot be the name of a parameter, trace, state or variable; it is taken")
+    for word in WORDS:
+        if not isinstance(getattr(d, word), str):
+            raise ModelError(f"{d.name}: {word} must be text, such as \"w += 1\", not {getattr(d, word)!r}")
+    if len(d.bounds) not in (0, 2):
+        raise ModelError(f"{d.name}: bounds must be two expressions, such as (\"0\", \"Wmax\"), or none, not {d.bounds!r}")
     for kind, taus in (("trace", [t for _, t, _ in (*d.pre, *d.post)]), ("variable", [t for *_, t in d.variables if t])):
         for tau in taus:
             if tau not in d.params:
@@ -159,7 +171,28 @@ def _rules(d: RuleDeclaration, exponents: Mapping[str, float]) -> dict[str, Stat
         "on_modulator": _read(d, "on_modulator", d.on_modulator, symbols, weights),
     }
     reader = Reader(f"{d.name}.sent", symbols)
-    return {**found, "sent": {"sent": sp.sympify(reader.expression(d.sent))}}
+    found["sent"] = {"sent": sp.sympify(reader.expression(d.sent))}
+    _check_known(d, found)
+    return found
+
+
+def _check_known(d: RuleDeclaration, found: Mapping[str, Statements]) -> None:
+    """ModelError where statements read what is not known at their time."""
+    variables, values, past = ([entry[0] for entry in entries] for entries in (d.variables, d.values, d.past))
+    traces = [name for name, *_ in (*d.pre, *d.post)]
+    unknown = {
+        "release": {"w", "since_post", *variables, *traces, *values, *past},
+        "on_pre": set(values),
+        "sent": set(values),
+        "on_post": {"first", *past},
+        "on_modulator": {"first", *past},
+    }
+    if d.on_modulator:  # a history holds the spikes of both
+        unknown |= {word: unknown[word] | {"since_post"} for word in ("on_pre", "on_post", "on_modulator", "sent")}
+    for word, made in found.items():
+        read = {str(s) for name, e in made.items() if str(e) != name for s in e.free_symbols}
+        for name in sorted(read & unknown[word]):
+            raise ModelError(f"{d.name}.{word}: {name!r} is not known there; a Variable of the rule can keep what it needs")
 
 
 def _read(d: RuleDeclaration, what: str, text: str, symbols: dict[str, sp.Symbol], targets: list[str]) -> Statements:
@@ -173,7 +206,10 @@ def _read(d: RuleDeclaration, what: str, text: str, symbols: dict[str, sp.Symbol
         if match[1] not in targets:
             raise reader.error(f"{match[1]!r} cannot be changed here; {valid(match[1], targets)}")
         before = now.get(match[1], symbols[match[1]])
-        value = sp.sympify(reader.expression(match[3])).subs({symbols[n]: e for n, e in now.items()}, simultaneous=True)
+        given = reader.expression(match[3])
+        if isinstance(given, (sp.core.relational.Relational, sp.logic.boolalg.BooleanFunction)):
+            raise reader.error("a condition is no number; where(condition, 1, 0) is one")
+        value = sp.sympify(given).subs({symbols[n]: e for n, e in now.items()}, simultaneous=True)
         now[match[1]] = {"": value, "+": before + value, "-": before - value, "*": before * value}[match[2]]
     return {name: now.get(name, symbols[name]) for name in targets}
 

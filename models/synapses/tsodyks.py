@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from eventsnn.errors import ParameterError
 from eventsnn.model import Param
 from eventsnn.plasticity import PreState, SynapseModel
 
@@ -47,6 +50,12 @@ class Tsodyks(SynapseModel):
     y = PreState("y0", "active")
     u = PreState("u0", "use")
     delta = PreState(0.0, "released by this spike")
+
+    @classmethod
+    def check(cls, values: Mapping[str, float]) -> None:
+        """The recovery of what is active has no such form where both times are one."""
+        if values.get("tau_rec") == values.get("tau_psc"):
+            raise ParameterError(f"{cls.__name__}: tau_rec and tau_psc must differ, and both are {values['tau_rec']:g} ms")
 
     release = """
         u = where(tau_fac > 0, u * exp(-since_pre/max(tau_fac, 1e-9)), 0)

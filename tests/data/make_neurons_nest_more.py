@@ -80,7 +80,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[float, list[float]]], lis
         for level in GLIF_LEVELS
     },
     "hh_psc_alpha": ("hh_psc_alpha", {"I_e": 0.0}, [(300.0, SINGLE[0]), (-80.0, SINGLE[1])], ["V_m", *GATES]),
-    "hh_cond_exp_traub": ("hh_cond_exp_traub", {"I_e": 0.0}, [(1.0, SINGLE[0]), (-6.0, SINGLE[1])], ["V_m", *GATES]),
+    "hh_cond_exp_traub": ("hh_cond_exp_traub", {"I_e": -50.0}, [(1.0, SINGLE[0]), (-6.0, SINGLE[1])], ["V_m", *GATES]),
     "izhikevich": ("izhikevich", {"I_e": 8.0, "V_m": -65.0, "U_m": -13.0}, scaled(6.0), ["V_m", "U_m"]),
 }
 

@@ -174,8 +174,8 @@ class Plastic:
         return {
             "segment": self._keys(),
             "last": to_host(self.last),
-            "pre": to_host(self.pre).reshape(len(self.delay), -1),
-            "states": to_host(self.states).reshape(len(self.delay), -1),
+            "pre": to_host(self.pre).reshape(len(self.delay), len(self.rule.pre)),
+            "states": to_host(self.states).reshape(len(self.delay), len(self.rule.states)),
             "flying": np.array(flying, np.int64).reshape(-1, 3),
             "third": np.array(third, np.int64).reshape(-1, 3),
         }
@@ -184,9 +184,10 @@ class Plastic:
         """Take up what `taken` gave; several pieces one after the other give the whole."""
         xp, keys = arrays(), self._keys()
         mine, theirs = np.intersect1d(keys, piece["segment"], return_indices=True)[1:]
-        for memory, name in ((self.last, "last"), (self.pre, "pre"), (self.states, "states")):
-            host = to_host(memory).reshape(len(keys), -1)
-            host[mine] = piece[name][theirs].reshape(len(mine), -1)
+        rows = ((self.last, "last", 1), (self.pre, "pre", len(self.rule.pre)), (self.states, "states", len(self.rule.states)))
+        for memory, name, width in rows:
+            host = to_host(memory).reshape(len(keys), width)
+            host[mine] = piece[name][theirs].reshape(len(mine), width)
             memory[:] = xp.asarray(host.reshape(-1))
         self.seen[:] = xp.asarray(np.maximum(now - (keys & 0xFFFFFFFF), -1))
         self.fired.put(now, entries(piece["flying"]))
