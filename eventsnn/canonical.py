@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn import algebra, distance, models, positions, regions, values
+from eventsnn import algebra, distance, models, positions, regions, spec, values
 from eventsnn.algebra import Distribution, Operation
 from eventsnn.model import Model, NeuronModel, Param, State
 from eventsnn.network import Network
@@ -53,7 +53,7 @@ SECTIONS = {
     "recordings": ("recording", "path"),
 }
 """The parts of a description: what an entry is, and what tells it from the others."""
-CONTAINERS = ("model", "values", "declaration", "params", "states", "receptors", "rule", "synapse", "stimulus")
+CONTAINERS = ("model", "values", "declaration", "params", "states", "receptors", "rule", "synapse", "stimulus", "functions")
 """Words of a description that say nothing to who wrote the network."""
 SHOWN = 80
 """Characters of a value in a message."""
@@ -307,7 +307,8 @@ def _has_code(kind: type[Model]) -> bool:
     """Whether a model is more than its declaration."""
     if not issubclass(kind, NeuronModel):
         return True
-    own = [parent for parent in kind.__mro__ if parent not in NeuronModel.__mro__]
+    known = (*NeuronModel.__mro__, *LIBRARY.values())  # ours add no more than checks
+    own = [parent for parent in kind.__mro__ if parent not in known]
     return kind.step is not None or any(CODE & vars(parent).keys() for parent in own)
 
 
@@ -318,10 +319,45 @@ def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _projection(p: Projection) -> dict[str, Any]:
     ends = {"name": p.name, "pre": _selection(p.pre), "post": _selection(p.post)}
-    synapse = _weighted(p.synapse, p.post.population, p.receptor)
+    rule, synapse = plain(p.rule), _weighted(p.synapse, p.post.population, p.receptor)
     shared = {} if p.like is None else {"like": p.like}
     kept = {"procedural": True} if p.procedural else {}
-    return {**ends, "rule": plain(p.rule), "synapse": synapse, "receptor": p.receptor, **shared, **kept}
+    functions = _given_by_functions(p, rule, synapse)
+    told = {"functions": functions} if functions else {}
+    return {**ends, "rule": rule, "synapse": synapse, "receptor": p.receptor, **shared, **kept, **told}
+
+
+def _given_by_functions(p: Projection, rule: Any, synapse: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers, or tables over the distance, that the user's own functions gave: to be compared, not to be kept."""
+    given: dict[str, Any] = {}
+    if _holds_code(rule):
+        lowered = spec.plain_rule(p.edges)
+        given |= {"p": plain(lowered.profile)} if hasattr(lowered, "profile") else {"edges": plain(lowered)}
+    for word, name, value in (("weight", "weight", p.weight), ("delay", "delay (steps)", p.delay)):
+        if word not in p.functions and _holds_code(synapse.get(word)):
+            given[name] = _evaluated(value)
+    found: dict[str, Any] = hashed(given)
+    return found
+
+
+def _holds_code(described: Any) -> bool:
+    match described:
+        case dict():
+            return "own" in described or any(map(_holds_code, described.values()))
+        case list():
+            return any(map(_holds_code, described))
+    return False
+
+
+def _evaluated(value: spec.Value) -> Any:
+    match value:
+        case spec.Fixed(number):
+            return plain(number)
+        case spec.Given(numbers):
+            return plain(numbers)
+        case spec.Shaped():
+            return {"reach": value.reach, "tables": [plain(shape) for shape in value.shapes if shape is not None]}
+    return None
 
 
 def _stimulation(s: Stimulation) -> dict[str, Any]:

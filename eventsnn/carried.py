@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from inspect import signature
+from inspect import Parameter, signature
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from eventsnn import spec
 from eventsnn.arguments import on_behalf_of
 from eventsnn.distance import OfDistance, shaped, shapes_of
-from eventsnn.errors import ParameterError
+from eventsnn.errors import KindError, ParameterError
 from eventsnn.positions import farthest, space_of
 from eventsnn.selection import Selection
 from eventsnn.values import as_value
@@ -71,7 +71,7 @@ class Carried:
 
     def _called(self, function: Callable[..., object], who: str) -> object:
         """What a function gives for connections that are known; None where they are drawn first."""
-        words = list(signature(function).parameters)
+        words = arguments_of(function, who)
         wrong = [word for word in words if word not in WORDS]
         if wrong or not words:
             raise ParameterError(
@@ -110,6 +110,16 @@ class Carried:
                 other = self.pre.subset.array()[pre] != self.post.subset.array()[post]
                 return spec.Edges(pre[other], post[other])
         return None
+
+
+def arguments_of(function: Callable[..., object], who: str) -> list[str]:
+    """Names of its arguments, with the signs of those that cannot be given by name."""
+    signs = {Parameter.VAR_POSITIONAL: "*{}", Parameter.VAR_KEYWORD: "**{}", Parameter.POSITIONAL_ONLY: "{}, /"}
+    try:
+        found = signature(function).parameters.values()
+    except (TypeError, ValueError):
+        raise KindError(f"{who}: {function!r} does not tell its arguments; give a function such as lambda pre, post: ...") from None
+    return [signs.get(argument.kind, "{}").format(argument.name) for argument in found]
 
 
 def distances(space: spec.Space, edges: spec.Edges) -> F8:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import is_dataclass, replace
-from inspect import signature
 from typing import Any, cast
 
 import numpy as np
@@ -12,12 +11,13 @@ import numpy.typing as npt
 
 from eventsnn import spec
 from eventsnn.algebra import Distribution
-from eventsnn.carried import distances
+from eventsnn.carried import Carried, arguments_of, distances
 from eventsnn.errors import KindError, ParameterError, ShapeError
 from eventsnn.model import Rule, Synapse
 from eventsnn.plasticity import SynapseModel
 from eventsnn.projection import Edit, Projection, check_listed, delay_steps
-from eventsnn.values import as_value
+from eventsnn.receptors import candidates, entered
+from eventsnn.values import as_value, bounds
 
 Ids = npt.NDArray[Any]
 WORDS = ("pre", "post", "pos_pre", "pos_post", "distance", "weight", "delay")
@@ -42,20 +42,18 @@ def extended(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, weight: obj
     """With more edges, after those that are there; None: the weight or the delay that all have."""
     who = f"projection {p.name!r}: extend"
     edges = _explicit(p)
-    more = np.asarray(pre), np.asarray(post)
-    if more[0].shape != more[1].shape or more[0].ndim != 1:
-        raise ShapeError(f"{who}: {more[0].shape} sources but {more[1].shape} targets; give one pair per connection")
+    more = _pairs(p, pre, post, who)
     joined = {}
-    for word, given in (("weight", weight), ("delay", delay)):
+    for word, given, unit in (("weight", weight, _unit(p)), ("delay", delay, "ms")):
         there = getattr(p.synapse, word)
-        if given is None and _array(there) is None:
+        if given is None and _array(there) is None and not is_function(there):
             continue
-        if given is None or isinstance(there, Distribution) or callable(there):
+        if given is None or isinstance(there, Distribution) or is_function(there):
             raise ParameterError(
                 f"{who}: the new edges need {word}=, and those that are there a number or an array, not {there!r}"
             )
-        old, new = (np.broadcast_to(np.asarray(x, np.float64), n) for x, n in ((there, len(edges.pre)), (given, len(more[0]))))
-        joined[word] = np.concatenate([old, new])
+        columns = ((there, len(edges.pre)), (given, len(more[0])))
+        joined[word] = np.concatenate([_numbers(x, n, unit, f"{who}: {word}") for x, n in columns])
     rule = _with(p.rule, who, pre=np.concatenate([edges.pre, more[0]]), post=np.concatenate([edges.post, more[1]]))
     return rule, _with(p.synapse, who, **joined)
 
@@ -68,7 +66,7 @@ def rescaled(p: Projection, factor: float) -> tuple[Rule, Synapse]:
 def scaled(p: Projection, factor: float) -> Synapse:
     """The synapse with every weight times a factor."""
     weight = p.synapse.weight
-    if callable(weight) and not hasattr(weight, "magnitude"):
+    if is_function(weight):
         raise ParameterError(f"projection {p.name!r}: scale: its weight is a function; give one that returns other numbers")
     given = _array(weight)
     return cast(
@@ -106,29 +104,65 @@ def check_pruned(p: Projection, keep: object) -> None:
             f"give a function of some of {', '.join(WORDS)}"
         )
     placed = p.pre.population.places is not None and p.post.population.places is not None
-    _check_words(list(signature(keep).parameters), WORDS if placed else NOWHERE, who)
+    _check_words(arguments_of(keep, who), WORDS if placed else NOWHERE, who)
 
 
 def check_extended(p: Projection, dt: float, pre: Ids, post: Ids, weight: object, delay: object) -> None:
     """What can be judged of more edges before the others are drawn."""
     who = f"projection {p.name!r}: extend"
-    if pre.shape != post.shape or pre.ndim != 1:
-        raise ShapeError(f"{who}: {pre.shape} sources but {post.shape} targets; give one pair per connection")
-    for word, ids, n in (("pre", pre, len(p.pre)), ("post", post, len(p.post))):
+    edges = spec.Edges(*_pairs(p, pre, post, who))
+    for word, given in (("weight", weight), ("delay", delay)):
+        there = getattr(p.synapse, word)
+        if given is None and (isinstance(there, Distribution) or is_function(there)):
+            raise ParameterError(f"{who}: the new edges need {word}=, as those that are there do not share one number")
+    if weight is not None:
+        _check_weights(p, edges, spec.Given(_numbers(weight, len(pre), _unit(p), f"{who}: weight")), who)
+    if delay is not None:
+        delay_steps(spec.Given(_numbers(delay, len(pre), "ms", f"{who}: delay")), dt, who)
+
+
+def _pairs(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, who: str) -> tuple[Ids, Ids]:
+    """Sources and targets, as positions in their sides."""
+    sides = np.asarray(pre), np.asarray(post)
+    if sides[0].shape != sides[1].shape or sides[0].ndim != 1:
+        raise ShapeError(f"{who}: {sides[0].shape} sources but {sides[1].shape} targets; give one pair per connection")
+    for word, ids, n in zip(("pre", "post"), sides, (len(p.pre), len(p.post)), strict=True):
         if ids.size and ids.dtype.kind not in "iu":
             raise KindError(f"{who}: {word} must hold whole numbers, positions in its side, not {ids.dtype}")
         if ids.size and not 0 <= ids.min() <= ids.max() < n:
             raise ParameterError(
                 f"{who}: {word} holds {ids[(ids < 0) | (ids >= n)][0]}, but that side has {n} neurons (0 to {n - 1})"
             )
-    for word, given in (("weight", weight), ("delay", delay)):
-        there = getattr(p.synapse, word)
-        if given is None and (isinstance(there, Distribution) or callable(there)):
-            raise ParameterError(f"{who}: the new edges need {word}=, as those that are there do not share one number")
-        if given is not None:
-            value = as_value(given, len(pre), "" if word == "weight" else "ms", f"{who}: {word}")
-            if word == "delay":
-                delay_steps(value, dt, who)
+    return sides[0].astype(np.int64), sides[1].astype(np.int64)
+
+
+def _numbers(given: object, n: int, unit: str, who: str) -> npt.NDArray[np.float64]:
+    """One for each of n edges, in `unit`."""
+    if isinstance(given, Distribution) or is_function(given):
+        raise KindError(f"{who} of single edges must be a number or an array of {n}, not {given!r}")
+    value = as_value(given, n, unit, who)
+    return np.full(n, value.value) if isinstance(value, spec.Fixed) else cast(spec.Given, value).values
+
+
+def _unit(p: Projection) -> str:
+    return p.post.population.model.receptors[p.receptors[0]].unit
+
+
+def _check_weights(p: Projection, edges: spec.Edges, weight: spec.Given, who: str) -> None:
+    """Whether more edges can have these weights beside those that are there."""
+    spans = [bounds(value) for value in (p.weight, weight)]
+    span = min(low for low, _ in spans), max(high for _, high in spans)
+    target = p.post.population
+    receptors = entered(target, candidates(target, p.receptor, who), p.receptor, span, who)
+    if not isinstance(p.synapse, SynapseModel):
+        return
+    if receptors[0] != receptors[1]:
+        raise ParameterError(f"{who}: weights of both signs cannot change by one rule; those that are there have the other sign")
+    p.synapse.lower(weight, target.model.receptors[receptors[0]].magnitude, who, Carried(who, p.pre, p.post, edges).parameter)
+
+
+def is_function(given: object) -> bool:
+    return callable(given) and not hasattr(given, "magnitude")
 
 
 def _explicit(p: Projection) -> spec.Edges:
@@ -144,7 +178,7 @@ def _check_words(words: list[str], known: Collection[str], who: str) -> None:
 
 
 def _called(p: Projection, edges: spec.Edges, keep: Callable[..., Any], who: str) -> Any:
-    words = list(signature(keep).parameters)
+    words = arguments_of(keep, who)
     given: dict[str, Any] = {"pre": p.pre.subset.array()[edges.pre], "post": p.post.subset.array()[edges.post]}
     if p.pre.population.places is not None and p.post.population.places is not None:
         given |= {"pos_pre": p.pre.positions[edges.pre], "pos_post": p.post.positions[edges.post]}

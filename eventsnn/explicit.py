@@ -13,7 +13,7 @@ from eventsnn import spec
 from eventsnn.backends.access import connections
 from eventsnn.backends.incoming import Incoming
 from eventsnn.backends.members import Member
-from eventsnn.editing import with_values
+from eventsnn.editing import is_function, with_values
 from eventsnn.lower import lower
 from eventsnn.mirrored import Mirrored
 from eventsnn.model import Synapse
@@ -41,8 +41,9 @@ def _explicit(network: Network, p: Projection, like: Projection | None) -> Proje
     rule, synapse = drawn(network, p)
     ends, dt = (p.name, Route(p.pre, p.post)), network.dt
     made = projection(*ends, rule, synapse, p.receptor, dt, like)
-    if p.functions:
-        made = projection(*ends, rule, _evaluated(made, p.functions, dt), p.receptor, dt, like)
+    functions = tuple(word for word in ("weight", "delay") if is_function(getattr(synapse, word)))
+    if functions:
+        made = projection(*ends, rule, _evaluated(made, functions, dt), p.receptor, dt, like)
     for edit in p.edits:
         made = projection(*ends, *edit(made), p.receptor, dt, like)
     return made

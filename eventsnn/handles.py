@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -240,10 +242,17 @@ class ProjectionHandle:
     def learning(self, factor: float) -> None:
         """Acts on what reaches the synapses after the current time; True and False are 1 and 0."""
         self._require_plastic("learning")
-        if not isinstance(factor, bool | int | float) or not np.isfinite(factor):
-            raise KindError(f"{self._who}.learning must be True, False or a number such as -1, not {factor!r}")
-        self._learn(float(factor))
-        self._simulation.changed(lambda: self._learn(float(factor)))
+        who = f"{self._who}.learning"
+        if not isinstance(factor, Real | np.bool_):
+            raise KindError(f"{who} must be True, False or a number such as -1, not {factor!r}")
+        try:
+            number = float(factor)
+        except OverflowError:
+            raise ParameterError(f"{who} must be True, False or a number such as -1, not one that no float can hold") from None
+        if not math.isfinite(number):
+            raise KindError(f"{who} must be True, False or a number such as -1, not {factor!r}")
+        self._learn(number)
+        self._simulation.changed(lambda: self._learn(number))
 
     def _learn(self, factor: float) -> None:
         ranks = self._ranks()
@@ -294,12 +303,12 @@ class ProjectionHandle:
         target (axis="in") or source (axis="out"), one number for all or one for each; where all are 0 they stay so.
         """
         who = f"{self._who}.normalise"
-        if norm not in (1, 2) or axis not in ("in", "out"):
+        if isinstance(norm, bool | np.bool_) or norm not in (1, 2) or axis not in ("in", "out"):
             raise ParameterError(f"{who}: norm is 1 or 2 and axis 'in' or 'out', not {norm!r} and {axis!r}")
         end = "post" if axis == "in" else "pre"
         projection = self._spec.projections[self._index]
         size = self._spec.populations[projection.post if axis == "in" else projection.pre].size
-        wanted = np.asarray(target, np.float64)
+        wanted = self._magnitudes(target, f"{who}: norms")
         if wanted.ndim and wanted.shape != (size,):
             raise ShapeError(f"{who}: {wanted.shape} targets for {size} neurons; give one, or one for each")
         if not np.isfinite(wanted).all() or (wanted < 0.0).any():
@@ -357,16 +366,24 @@ class ProjectionHandle:
 
     def _weights(self, given: object) -> npt.NDArray[np.float64]:
         projection = self._spec.projections[self._index]
-        unit = self._spec.populations[projection.post].receptors[projection.receptor_positive].unit
-        try:
-            made = np.asarray(magnitude(given, unit, f"{self._who}.set_weights"), np.float64)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, EventsnnError):
-                raise
-            raise KindError(f"{self._who}.set_weights: weights must be numbers, not {given!r}") from None
+        made = self._magnitudes(given, f"{self._who}.set_weights: weights")
         if isinstance(self._spec.populations[projection.post].dynamics, Relay) and np.isfinite(made).all():
             return np.asarray(made > 0.0, np.float64)
         return made
+
+    def _magnitudes(self, given: object, what: str) -> npt.NDArray[np.float64]:
+        """Numbers in the unit of the receptor."""
+        projection = self._spec.projections[self._index]
+        unit = self._spec.populations[projection.post].receptors[projection.receptor_positive].unit
+        try:
+            made = np.asarray(magnitude(given, unit, what))
+            if made.dtype.kind == "b":
+                raise TypeError
+            return made.astype(np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, EventsnnError):
+                raise
+            raise KindError(f"{what} must be numbers, not {given!r}") from None
 
     def _pieces(self) -> tuple[list[Weights], npt.NDArray[np.int64]]:
         """What each part holds, and the order by target of all of it."""

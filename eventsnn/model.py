@@ -153,12 +153,13 @@ class NeuronModel(Model):
     and the rest of the step goes on from it. The spike is stamped with the end of the step, where input arrives and, if there is
     one, the refractory time begins.
 
-    An expression takes + - * / **, comparisons, and, or, not, `a if condition else b`, where(condition, a, b), exp, log, sqrt,
-    tanh, abs, min, max, clip(x, low, high) and exprel(x) = (exp(x) - 1)/x. A term factor*xi in an equation is white noise of unit
-    1/sqrt(ms), exact on the grid where the equation is linear and the factor made of parameters, else integrated by Euler and
-    Maruyama; xi_1, xi_2, ... are independent of it and of each other. In conditions and assignments each uniform() is a number in
-    (0, 1) and each normal() one of mean 0 and variance 1, drawn in every step; dt is the step, and before(x) what the state x was
-    before it. Draws are functions of (seed, population, neuron, step): nothing else changes them.
+    An expression takes + - * / **, comparisons, and, or, not, `a if condition else b`, where(condition, a, b), exp, log,
+    sqrt, tanh, sin, cos, abs, sign, min, max, clip(x, low, high) and exprel(x) = (exp(x) - 1)/x. A term factor*xi in an
+    equation is white noise of unit 1/sqrt(ms), exact on the grid where the equation is linear and the factor made of
+    parameters, else integrated by Euler and Maruyama; xi_1, xi_2, ... are independent of it and of each other. In conditions
+    and assignments each uniform() is a number in (0, 1) and each normal() one of mean 0 and variance 1, drawn in every step;
+    dt is the step, and before(x) what the state x was before it. Draws are functions of (seed, population, neuron, step):
+    nothing else changes them.
 
     The units of parameters, states and receptors are held against every line, unless `check_units` is False or none is declared.
     Bare numbers may be added to anything; names of units stand for 1 (10*mV).

@@ -47,11 +47,11 @@ def rates(
 
     `neurons`, if not all, is their number. `until` (ms): where it ends; by default with the run, or else with the last spike.
     """
+    times, _ = _events(node)
     neurons = _dataset(node).attrs.get("neurons", 0) if neurons is None else neurons
     if neurons < 1 or not width > 0.0:
         raise ValueError(f"rates: neurons={neurons}, width={width}: both must be positive")
     ax = _axes(ax)
-    times, _ = _events(node)
     end = max(times.max(initial=0.0), _end(node) if until is None else until)
     edges = np.round(np.arange(max(1, int(np.ceil(round(end / width, 6)))) + 1) * width, 10)
     # a spike found in (t - dt, t] is stamped t: bins are closed on the right

@@ -154,6 +154,11 @@ class Simulation:
 
     def close(self) -> None:
         """Ends the parts and completes the store; only the store is left."""
+        if self._calling:
+            raise StateError(
+                "a function that was given to sim.every cannot close the simulation, which goes on when it returns; "
+                "raise an exception to end the run, or close it afterwards"
+            )
         self._end(suppress=False)
 
     @property
@@ -174,7 +179,7 @@ class Simulation:
         self._require_running()
         if self._calling:
             raise StateError("a function that was given to sim.every cannot run the simulation; it goes on when it returns")
-        until = self._step + self._steps(duration)
+        until = self._step + self._steps(duration, "sim.run(ms)")
         if until == self._step:
             return
         if until > LAST:
@@ -196,7 +201,7 @@ class Simulation:
         self._require_running()
         if not callable(function):
             raise KindError(f"sim.every: {function!r} cannot be called; give a function of the simulation")
-        steps = self._steps(period)
+        steps = self._steps(period, "sim.every(ms, function)")
         if steps < 1:
             raise ParameterError(f"sim.every: the period must be at least dt = {self.spec.dt:g} ms, not {period!r}")
         call = Callback(steps, function, self._calls)
@@ -320,14 +325,14 @@ class Simulation:
                 answers = self._parts.ask([call for _, call in dealt])
                 return [(what, answer) for (what, _), answer in zip(dealt, answers, strict=True)]
 
-    def _steps(self, duration: object) -> int:
-        number = magnitude(duration, "ms", "sim.run(ms)")
+    def _steps(self, duration: object, who: str) -> int:
+        number = magnitude(duration, "ms", who)
         if isinstance(number, (bool, np.bool_, str)) or np.ndim(number) or not hasattr(number, "__float__"):
-            raise KindError(f"sim.run(ms) takes a number of ms, not {duration!r}")
+            raise KindError(f"{who} takes a number of ms, not {duration!r}")
         ms = float(number)
         if not math.isfinite(ms) or ms < 0.0:
-            raise ParameterError(f"sim.run({duration!r}): give a finite time >= 0 ms")
-        return int(grid_steps(np.array([ms]), self.spec.dt, "sim.run")[0])
+            raise ParameterError(f"{who}: give a finite time >= 0 ms, not {duration!r}")
+        return int(grid_steps(np.array([ms]), self.spec.dt, who.partition("(")[0])[0])
 
     def _require_running(self) -> None:
         if self._state == "planned":

@@ -1,4 +1,4 @@
-"""exp and log of the generated code: accurate, defined everywhere, and the same bits compiled as in plain Python."""
+"""exp, log, sin and cos of the generated code: accurate, defined everywhere, and the same bits compiled as in plain Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mpmath import mp
 from numba import njit
 
 from eventsnn.backends.cpu.intrinsics import fma
-from eventsnn.codegen.portable import EXP_SOURCE, LOG_SOURCE
+from eventsnn.codegen.portable import COS_SOURCE, EXP_SOURCE, LOG_SOURCE, SIN_SOURCE
 from eventsnn.codegen.reference import exact_fma, names
 
 PRECISIONS = ("float64", "float32")
@@ -25,7 +25,11 @@ def ulps(found: Any, exact: Any) -> float:
 def arguments(precision: str, function: str) -> np.ndarray:
     rng = np.random.default_rng(11)
     wide = 700.0 if precision == "float64" else 87.0
-    if function == "exp":
+    if function in ("sin", "cos"):
+        quarters = np.arange(-50, 51) * (np.pi / 2.0) * (1.0 + 1e-7)
+        x = np.concatenate([rng.uniform(-1e6, 1e6, 300), rng.uniform(-4.0, 4.0, 500), quarters, [0.0]])
+        x = x if precision == "float64" else x[np.abs(x) < 1e3]
+    elif function == "exp":
         x = np.concatenate([rng.uniform(-wide, wide, 400), rng.uniform(-1.0, 1.0, 400), [0.0]])
     else:
         near = 1.0 + rng.uniform(-1e-4, 1e-4, 100)
@@ -44,6 +48,17 @@ def test_errors_stay_below_one_unit_in_the_last_place(precision: str, function: 
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("function", ["sin", "cos"])
+def test_waves_are_right_to_an_error_of_their_largest_value(precision: str, function: str):
+    mine, eps = names(precision)[function], float(np.finfo(precision).eps)
+    with mp.workprec(200):
+        for x in arguments(precision, function):
+            exact = getattr(mp, function)(mp.mpf(float(x)))
+            assert abs(float(mine(x)) - exact) < 0.75 * eps, x
+            assert type(mine(x)) is np.dtype(precision).type
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_special_arguments(precision: str):
     space = names(precision)
     F, exp, log = space["F"], space["exp"], space["log"]
@@ -56,13 +71,18 @@ def test_special_arguments(precision: str):
     assert log(F(np.inf)) == np.inf
     assert np.isnan(log(F(-1.0)))
     assert np.isnan(log(F(np.nan)))
+    assert space["sin"](F(0.0)) == 0.0 and space["cos"](F(0.0)) == 1.0
+    for wave in (space["sin"], space["cos"]):
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(wave(F(np.nan))) and np.isnan(wave(F(np.inf)))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("function", ["exp", "log"])
+@pytest.mark.parametrize("function", ["exp", "log", "sin", "cos"])
 def test_compiled_code_gives_the_same_bits(precision: str, function: str):
     space = {"np": np, "F": np.dtype(precision).type, "fma": fma, "mul": njit(lambda a, b: a * b)}
-    exec({"exp": EXP_SOURCE, "log": LOG_SOURCE}[function][precision], space)
+    sources = {"exp": EXP_SOURCE, "log": LOG_SOURCE, "sin": SIN_SOURCE, "cos": COS_SOURCE}
+    exec(sources[function][precision], space)
     compiled = njit(space[function])
     plain = names(precision)[function]
     for x in arguments(precision, function)[::3]:

@@ -79,6 +79,19 @@ class Exponential(snn.NeuronModel):
     method = "rk4"
 
 
+class Theta(snn.NeuronModel):
+    """A phase whose speed is that of a quadratic neuron: dtheta/dt = 1 - cos(theta) + I (1 + cos(theta)), Ermentrout and Kopell
+    (1986); of period pi/sqrt(I)."""
+
+    I = snn.Param(0.04, "", "drive")  # noqa: E741
+    theta = snn.State(0.0, "", "phase")
+    turns = snn.State(0.0, "", "spikes, with the sign of the last sine")
+    equations = "dtheta/dt = (1 - cos(theta) + I*(1 + cos(theta)))/ms\ndturns/dt = 0"
+    threshold = "theta > pi"
+    reset = "theta -= 2*pi; turns = turns + sign(sin(theta))"
+    method = "rk4"
+
+
 def mixed(precision: str = "float64") -> snn.Network:
     """Every model, rule, kind of weight and delay."""
     net = snn.Network(seed=11, dt=0.1)
@@ -173,6 +186,17 @@ def test_float32() -> None:
     options = {"precision": "float32"}
     expected = result(mixed("float32"), STATES, (2.0,), backend="cpu", threads=1, **options)
     assert_same(result(mixed("float32"), STATES, (2.0,), backend="cuda", **options), expected)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_users_model_with_waves(precision: str) -> None:
+    net = snn.Network(seed=2, dt=0.1)
+    cells = net.population("cells", 20, Theta(I=snn.Uniform(0.5, 4.0)), theta=snn.Uniform(-3.0, 3.0))
+    net.record(cells, "spikes")
+    states = [("cells", "theta"), ("cells", "turns")]
+    expected = result(net, states, (5.0,), backend="cpu", precision=precision)
+    assert expected[0]["cells/spikes"].sizes["event"] > 20
+    assert_same(result(net, states, (5.0,), backend="cuda", precision=precision), expected)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_cuda_engine import Exponential, mixed
+from test_cuda_engine import Exponential, Theta, mixed
 from test_neurons_cuda import everyone, inputs
 from test_plasticity_cuda import first, second, third
 from test_rules_cuda import procedural
@@ -36,6 +36,7 @@ def exponential(precision: str) -> snn.Network:
     net = snn.Network(seed=2, dt=0.1)
     cells = net.population("cells", 30, Exponential(b=snn.Uniform(20.0, 80.0)))
     net.stimulate(cells, PoissonInput(rate=5000.0, weight=1.5))
+    net.population("waves", 20, Theta())
     return net
 
 

@@ -315,7 +315,6 @@ def test_inhibition_balances_eight_groups_of_inputs() -> None:
         rate = (sim["cell"].counts()[0] - done) / 40.0
         learned = sim["learned"].weights()
     inhibition = np.bincount(groups["inh"][learned["pre"]], learned["weight"], minlength=8) / 25
-    print(before, rate, np.corrcoef(inhibition, excitation)[0, 1])
     assert before > 4.0 * rho
     assert rate == pytest.approx(rho, rel=0.1)
     assert np.corrcoef(inhibition, excitation)[0, 1] > 0.9

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from one_cell import run_cells
+from test_cuda_engine import Theta
 
 import eventsnn as snn
 from eventsnn.canonical import canonical
@@ -312,3 +313,20 @@ def test_the_step_of_a_model_without_noise_has_none() -> None:
     step = declared().kernel()
     assert step.draws == () and "draw" not in step.step_source(False)
     assert plain_step(step) is not None
+
+
+def test_a_phase_with_waves_has_the_period_of_the_quadratic_neuron() -> None:
+    """pi/sqrt(I) (Ermentrout, Kopell, SIAM J. Appl. Math. 46 (1986) 233); a spike is stamped with the end of its step."""
+    net = snn.Network(seed=1, dt=0.01)
+    drives = np.array([0.05, 0.3, 2.0])
+    cells = net.population("cells", 3, Theta(I=drives))
+    net.record(cells, "spikes")
+    with snn.Simulation(net) as sim:
+        sim.run(400.0)
+        spikes = snn.open(sim)["cells/spikes"].to_dataset()
+        turns = sim["cells"].get("turns")
+    for k, drive in enumerate(drives):
+        times = spikes["time"].values[spikes["neuron"].values == k]
+        assert np.diff(times).mean() == pytest.approx(np.pi / np.sqrt(drive), abs=0.02 / len(times))
+        assert times[0] == pytest.approx(np.pi / np.sqrt(drive) / 2.0, abs=0.011)  # from the middle of a turn
+        assert turns[k] == -len(times)  # just after -pi the sine is negative

@@ -21,7 +21,7 @@ Units = tuple[tuple[str, str], ...]
 """(name, unit)"""
 Measured = Unit | float
 """The unit of an expression, or the value of a bare number."""
-PLAIN = ("exp", "log", "tanh", "exprel")
+PLAIN = ("exp", "log", "tanh", "exprel", "sin", "cos")
 """Functions of plain numbers."""
 SAME = ("abs", "min", "max", "clip")
 """Functions whose result has the unit of their arguments."""
@@ -162,6 +162,9 @@ class _Meter:
             return self._together(node.args[1:])
         if name == "before":
             return self.visit(node.args[0])
+        if name == "sign":
+            self.visit(node.args[0])
+            return NONE
         if name in SAME:
             return self._together(node.args)
         if name == "sqrt":

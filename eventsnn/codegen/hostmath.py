@@ -34,6 +34,20 @@ def _exprel(x: float) -> float:
         return float((Decimal(x).exp() - 1) / Decimal(x))
 
 
+def _wave(name: str) -> Callable[[float], float]:
+    """sin or cos, rounded once."""
+
+    def wave(x: float) -> float:
+        from mpmath import mp
+
+        if not math.isfinite(x):
+            return math.nan
+        with mp.workprec(100 + max(0, math.frexp(x)[1])):
+            return float(getattr(mp, name)(mp.mpf(x)))
+
+    return wave
+
+
 def _each(function: Callable[[float], float]) -> Callable[[Number], Number]:
     """`function` on a scalar or on each element; decimal rounds correctly, numpy's own exp depends on the processor."""
 
@@ -48,12 +62,15 @@ def _each(function: Callable[[float], float]) -> Callable[[Number], Number]:
 exp = _each(_exp)
 log = _each(_log)
 exprel = _each(_exprel)
+sin, cos = _each(_wave("sin")), _each(_wave("cos"))
 
 _NAMES: dict[str, Any] = {
     "__builtins__": {},
     "exp": exp,
     "log": log,
     "exprel": exprel,
+    "sin": sin,
+    "cos": cos,
     "sqrt": np.sqrt,
     "absolute": np.absolute,
     "minimum": np.minimum,

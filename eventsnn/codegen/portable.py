@@ -1,7 +1,8 @@
-"""exp, log and exprel as text, from operations that IEEE 754 rounds alike everywhere. Backends compile these texts.
+"""exp, log, exprel, sin and cos as text, from operations that IEEE 754 rounds alike everywhere. Backends compile these texts.
 
 Free names: F (np.float64 or np.float32), fma, mul, np. Branchless, no library calls, no conversions between floats and integers
-beyond the reading of bits. exp saturates at its ends instead of giving 0 or infinity; log takes 0, infinity and normal numbers.
+beyond the reading of bits. exp saturates at its ends instead of giving 0 or infinity; log takes 0, infinity and normal numbers;
+sin and cos take up to a million radians, in single precision a thousand.
 """
 
 from __future__ import annotations
@@ -103,13 +104,71 @@ def exprel(x):
     return y if small else (exp(safe) - F(1.0)) / safe
 """
 
+# x = n pi/2 + r with |r| <= pi/4; which of the two polynomials, and its sign, follow from n. The polynomials are those of fdlibm
+# and, in single precision, of Cephes (S. L. Moshier, 1989).
+TURN64 = """
+def {name}(x):
+    t = fma(x, F(0.6366197723675814), F(6755399441055744.0))
+    n = t - F(6755399441055744.0)
+    r = fma(n, F(-1.5707963267948966), x)
+    r = fma(n, F(-6.123233995736766e-17), r)
+    z = mul(r, r)
+    s = fma(z, F(1.58969099521155e-10), F(-2.5050760253406863e-08))
+    s = fma(z, s, F(2.7557313707070068e-06))
+    s = fma(z, s, F(-0.0001984126982985795))
+    s = fma(z, s, F(0.00833333333332249))
+    s = fma(z, s, F(-0.16666666666666632))
+    s = fma(mul(z, r), s, r)
+    c = fma(z, F(-1.1359647557788195e-11), F(2.087572321298175e-09))
+    c = fma(z, c, F(-2.7557314351390663e-07))
+    c = fma(z, c, F(2.480158728947673e-05))
+    c = fma(z, c, F(-0.001388888888887411))
+    c = fma(z, c, F(0.0416666666666666))
+    h = mul(F(0.5), z)
+    w = F(1.0) - h
+    c = w + fma(mul(z, z), c, (F(1.0) - w) - h)
+    q = F(t).view(np.int64) + np.int64({quarter})
+    y = c if (q & np.int64(1)) != 0 else s
+    return -y if (q & np.int64(2)) != 0 else y
+"""
+
+TURN32 = """
+def {name}(x):
+    t = fma(x, F(0.636619772), F(12582912.0))
+    n = t - F(12582912.0)
+    r = fma(n, F(-1.5707963705062866), x)
+    r = fma(n, F(4.371138828673793e-08), r)
+    z = mul(r, r)
+    s = fma(z, F(-1.9515295891e-4), F(8.3321608736e-3))
+    s = fma(z, s, F(-1.6666654611e-1))
+    s = fma(mul(z, r), s, r)
+    c = fma(z, F(2.443315711809948e-5), F(-1.388731625493765e-3))
+    c = fma(z, c, F(4.166664568298827e-2))
+    h = mul(F(0.5), z)
+    w = F(1.0) - h
+    c = w + fma(mul(z, z), c, (F(1.0) - w) - h)
+    q = F(t).view(np.int32) + np.int32({quarter})
+    y = c if (q & np.int32(1)) != 0 else s
+    return -y if (q & np.int32(2)) != 0 else y
+"""
+
 EXP_SOURCE = {"float64": EXP64, "float32": EXP32}
 LOG_SOURCE = {"float64": LOG64, "float32": LOG32}
 EXPREL_SOURCE = {"float64": EXPREL, "float32": EXPREL}
+SIN_SOURCE, COS_SOURCE = (
+    {"float64": TURN64.format(name=name, quarter=quarter), "float32": TURN32.format(name=name, quarter=quarter)}
+    for name, quarter in (("sin", 0), ("cos", 1))
+)
 
 
 def functions(step: str, precision: str) -> list[str]:
     """The texts of what a step calls, callees first."""
     relative = "exprel(" in step
-    wanted = ((EXP_SOURCE, "exp(" in step or relative), (LOG_SOURCE, "log(" in step), (EXPREL_SOURCE, relative))
+    wanted = (
+        (EXP_SOURCE, "exp(" in step or relative),
+        (LOG_SOURCE, "log(" in step),
+        (EXPREL_SOURCE, relative),
+        (SIN_SOURCE, "sin(" in step),
+        (COS_SOURCE, "cos(" in step),
+    )
     return [text[precision] for text, used in wanted if used]

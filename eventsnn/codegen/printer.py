@@ -81,6 +81,12 @@ class StepPrinter:
             return f"sqrt({self.text(base)})"
         return f"exp({self.product(self.text(power), f'log({self.text(base)})')})"
 
+    def _sin(self, e: sp.sin) -> str:
+        return f"sin({self.text(e.args[0])})"
+
+    def _cos(self, e: sp.cos) -> str:
+        return f"cos({self.text(e.args[0])})"
+
     def _exp(self, e: sp.exp) -> str:
         return f"exp({self.text(e.args[0])})"
 

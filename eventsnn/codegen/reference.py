@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn import spec
-from eventsnn.codegen.portable import EXP_SOURCE, EXPREL_SOURCE, LOG_SOURCE
+from eventsnn.codegen.portable import COS_SOURCE, EXP_SOURCE, EXPREL_SOURCE, LOG_SOURCE, SIN_SOURCE
 
 
 def exact_fma(a: Any, b: Any, c: Any) -> Any:
@@ -34,7 +34,7 @@ def names(precision: str = "float64") -> dict[str, Any]:
     kind = np.dtype(precision).type
     space: dict[str, Any] = {"np": np, "F": kind, "I0": np.int32(0), "I1": np.int32(1), "fma": exact_fma}
     space |= {"mul": lambda a, b: a * b, "sqrt": np.sqrt}
-    for texts in (EXP_SOURCE, LOG_SOURCE, EXPREL_SOURCE):
+    for texts in (EXP_SOURCE, LOG_SOURCE, EXPREL_SOURCE, SIN_SOURCE, COS_SOURCE):
         exec(texts[precision], space)
     return space
 

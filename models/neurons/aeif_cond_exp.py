@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
+from eventsnn import spec
+from eventsnn.errors import ParameterError
 from eventsnn.model import NeuronModel, Param, Receptor, State
+from eventsnn.values import bounds
 
 MEMBRANE = """
         V = min(V_m, V_peak)
@@ -10,6 +17,16 @@ MEMBRANE = """
         dw/dt = (a*(V - E_L) - w)/tau_w
 """
 """What the exponential models share; V bounds what explodes."""
+
+
+def checked(made: spec.Equations, who: str) -> spec.Equations:
+    """The same; ParameterError where V_reset >= V_peak, or can be by a distribution: every step would make a spike."""
+    reset, peak = made.parameters["V_reset"], made.parameters["V_peak"]
+    most = reset.values if isinstance(reset, spec.Given) else np.array([bounds(reset)[1]])
+    least = peak.values if isinstance(peak, spec.Given) else np.array([bounds(peak)[0]])
+    for above, below in zip(*(x[most >= least] for x in np.broadcast_arrays(most, least)), strict=True):
+        raise ParameterError(f"{who}: V_reset must be below V_peak, but can be {above:g} mV where V_peak is {below:g} mV")
+    return made
 
 
 class AEifCondExp(NeuronModel):
@@ -54,3 +71,6 @@ class AEifCondExp(NeuronModel):
     hold = ("V_m",)
     current = "I_e"
     method = "rk4_divided"
+
+    def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.Equations:
+        return checked(super().dynamics(size, dt, values, key), type(self).__name__)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from eventsnn import spec
 from eventsnn.model import NeuronModel, Param, Receptor, State
-from eventsnn.models.neurons.aeif_cond_exp import MEMBRANE
+from eventsnn.models.neurons.aeif_cond_exp import MEMBRANE, checked
 
 
 class AEifPscExp(NeuronModel):
@@ -46,3 +49,6 @@ class AEifPscExp(NeuronModel):
     hold = ("V_m",)
     current = "I_e"
     method = "rk4_divided"
+
+    def dynamics(self, size: int, dt: float, values: Mapping[str, object], key: spec.Key) -> spec.Equations:
+        return checked(super().dynamics(size, dt, values, key), type(self).__name__)
