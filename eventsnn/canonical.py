@@ -356,7 +356,8 @@ def _evaluated(value: spec.Value) -> Any:
         case spec.Given(numbers):
             return plain(numbers)
         case spec.Shaped():
-            return {"reach": value.reach, "tables": [plain(shape) for shape in value.shapes if shape is not None]}
+            tables = [shape for shape in value.shapes if shape is not None]
+            return {"reach": value.reach, **{f"table {k}": plain(table) for k, table in enumerate(tables)}}
     return None
 
 

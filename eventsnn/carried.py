@@ -114,12 +114,12 @@ class Carried:
 
 def arguments_of(function: Callable[..., object], who: str) -> list[str]:
     """Names of its arguments, with the signs of those that cannot be given by name."""
-    signs = {Parameter.VAR_POSITIONAL: "*{}", Parameter.VAR_KEYWORD: "**{}", Parameter.POSITIONAL_ONLY: "{}, /"}
+    signs = {int(Parameter.VAR_POSITIONAL): "*{}", int(Parameter.VAR_KEYWORD): "**{}", int(Parameter.POSITIONAL_ONLY): "{}, /"}
     try:
         found = signature(function).parameters.values()
     except (TypeError, ValueError):
-        raise KindError(f"{who}: {function!r} does not tell its arguments; give a function such as lambda pre, post: ...") from None
-    return [signs.get(argument.kind, "{}").format(argument.name) for argument in found]
+        raise KindError(f"{who}: {function!r} does not tell its arguments; give such as lambda pre, post: ...") from None
+    return [signs.get(int(argument.kind), "{}").format(argument.name) for argument in found]
 
 
 def distances(space: spec.Space, edges: spec.Edges) -> F8:

@@ -138,9 +138,13 @@ def _pairs(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, who: str) -> 
 
 def _numbers(given: object, n: int, unit: str, who: str) -> npt.NDArray[np.float64]:
     """One for each of n edges, in `unit`."""
+    wrong = KindError(f"{who} of single edges must be a number or an array of {n}, not {given!r}")
     if isinstance(given, Distribution) or is_function(given):
-        raise KindError(f"{who} of single edges must be a number or an array of {n}, not {given!r}")
-    value = as_value(given, n, unit, who)
+        raise wrong
+    try:
+        value = as_value(given, n, unit, who)
+    except KindError:
+        raise wrong from None
     return np.full(n, value.value) if isinstance(value, spec.Fixed) else cast(spec.Given, value).values
 
 

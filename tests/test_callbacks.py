@@ -120,8 +120,20 @@ def test_what_cannot_be_called() -> None:
             sim.every(1.0, 3)  # type: ignore[arg-type]
         with pytest.raises(ParameterError, match="at least dt = 0.1 ms"):
             sim.every(0.0, print)
-        with pytest.raises(ParameterError, match="multiple of dt"):
+        with pytest.raises(ParameterError, match=r"sim\.every: 0\.25 ms is not a multiple of dt"):
             sim.every(0.25, print)
+        with pytest.raises(ParameterError, match=r"sim\.every\(ms, function\): give a finite time >= 0 ms, not -1.0"):
+            sim.every(-1.0, print)
         sim.every(1.0, lambda s: s.run(1.0))
         with pytest.raises(StateError, match="cannot run the simulation"):
             sim.run(2.0)
+
+
+def test_a_simulation_is_not_closed_by_what_it_calls() -> None:
+    with snn.Simulation(network()) as sim:
+        call = sim.every(1.0, lambda s: s.close())
+        with pytest.raises(StateError, match=r"sim\.every cannot close the simulation"):
+            sim.run(2.0)
+        call.cancel()
+        sim.run(1.0)
+        assert sim.time == 2.0

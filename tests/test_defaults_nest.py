@@ -52,7 +52,6 @@ OURS = {
 OTHER = {
     ("StdpTriplet", "tau_minus"): (33.7, 20.0),  # of the fit to visual cortex; NEST's neurons have those of pairs
     ("StdpTriplet", "tau_minus_triplet"): (125.0, 110.0),
-    ("Izhikevich", "U_m"): (0.0, -13.0),  # NEST begins at b V_m
 }
 """Ours, NEST's, where they differ."""
 

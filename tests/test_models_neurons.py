@@ -10,9 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import eventsnn as snn
+from eventsnn.canonical import canonical
 from eventsnn.codegen.reference import plain_step
+from eventsnn.errors import ParameterError
 from eventsnn.model import NeuronModel
-from eventsnn.models import IafPscAlpha, IafPscDelta, IafPscExp
+from eventsnn.models import (
+    AEifCondAlpha,
+    AEifCondExp,
+    AEifPscAlpha,
+    AEifPscDelta,
+    AEifPscExp,
+    IafPscAlpha,
+    IafPscDelta,
+    IafPscExp,
+)
+from eventsnn.restored import restore
 
 DT = 0.1
 
@@ -142,3 +155,30 @@ def test_defaults_are_those_of_nest():
     synapses = {"tau_syn_ex": 2.0, "tau_syn_in": 2.0}
     assert IafPscDelta().values == defaults
     assert IafPscExp().values == IafPscAlpha().values == defaults | synapses
+
+
+@pytest.mark.parametrize("model", [AEifCondAlpha, AEifCondExp, AEifPscAlpha, AEifPscDelta, AEifPscExp])
+def test_an_exponential_neuron_is_reset_below_its_peak(model: type[NeuronModel]):
+    """As in NEST, which refuses V_reset >= V_peak."""
+    net = snn.Network(seed=1, dt=DT)
+    for wrong in (
+        {"V_reset": 0.0},
+        {"V_peak": -70.0},
+        {"V_reset": np.array([-60.0, 1.0])},
+        {"V_reset": np.array([-60.0, -40.0]), "V_peak": np.array([0.0, -50.0])},
+        {"V_reset": snn.Uniform(-60.0, 5.0)},
+    ):
+        for make in (lambda w: net.population("a", 2, model(**w)), lambda w: net.population("a", 2, model(), **w)):
+            with pytest.raises(ParameterError, match=f"{model.__name__}: V_reset must be below V_peak, but can be"):
+                make(wrong)
+    net.population("a", 2, model(V_reset=np.array([-60.0, -30.0]), V_peak=np.array([-50.0, -20.0])))
+    net.population("b", 2, model(V_reset=snn.Normal(-60.0, 2.0)))
+
+
+def test_an_own_model_with_an_exponential_neurons_check_is_still_data():
+    class Quiet(AEifPscExp):
+        I_e = snn.Param(-10.0, "pA", "constant current")
+
+    net = snn.Network(seed=1, dt=DT)
+    net.population("a", 2, Quiet())
+    assert restore(canonical(net), {}.__getitem__)["a"].model.values == Quiet().values

@@ -199,7 +199,7 @@ def test_a_phase_fires_at_its_rate() -> None:
 
 def test_thresholds_of_diehl_and_cook() -> None:
     model = DiehlCook(theta=np.array([20.0, 34.97]), theta_plus=0.05, tau_theta=1000.0)
-    trains, states = run_cells(model, 100.0, 0.5, 2, states=("theta", "V_m"), inputs=[("ex", 2.0, np.arange(1.0, 100.0, 2.0))])
+    trains, states = run_cells(model, 100.0, 0.5, 2, states=("theta", "V_m"), inputs=[("ex", 2.6, np.arange(1.0, 100.0, 2.0))])
     assert len(trains[0]) > 3 and np.diff(trains[0]).min() >= 11
     t = 0.5 * np.arange(1, 201)
     exact = 20.0 * np.exp(-t / 1000.0) + sum(0.05 * np.exp(-(t - 0.5 * s) / 1000.0) * (t >= 0.5 * s) for s in trains[0])

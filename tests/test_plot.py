@@ -89,6 +89,10 @@ def test_many_traces_are_an_image_of_neuron_against_time():
 def test_a_node_of_the_wrong_kind_is_refused_with_the_right_one_named():
     with pytest.raises(ValueError, match="run\\['exc/spikes'\\]"):
         plot.raster(state(2, 2))
+    weights = xr.Dataset({"weight": (("time", "synapse"), np.ones((2, 3)))}, coords={"time": [1.0, 2.0]})
+    for other in (weights, state(2, 2)):
+        with pytest.raises(ValueError, match="no spikes; give a recording of spikes, such as run\\['exc/spikes'\\]"):
+            plot.rates(other)
     with pytest.raises(ValueError, match="run\\['exc/V_m'\\]"):
         plot.traces(many(3))
 

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 import eventsnn as snn
+from eventsnn.distance import OfDistance
 from eventsnn.errors import ParameterError
 from eventsnn.models import (
+    AllToAll,
+    Bernoulli,
+    Explicit,
     FixedIndegree,
     FixedOutdegree,
     IafPscAlpha,
@@ -23,8 +27,10 @@ from eventsnn.models import (
     PoissonInput,
     SpikeTrain,
     Static,
+    Stdp,
     StepCurrent,
 )
+from eventsnn.positions import Grid
 from eventsnn.storage.errors import StoreMissing
 
 
@@ -189,6 +195,74 @@ def test_another_network_is_refused_with_the_difference(tmp_path: Path) -> None:
         sim.checkpoint()
     with pytest.raises(ParameterError, match=r"seed.*3.*4"):
         snn.resume(tmp_path / "a.zarr", mixed(seed=4))
+
+
+def by_functions(rule: Any, synapse: type = Static, weight: Any = 1.0, delay: Any = 1.0, places: Any = None) -> snn.Network:
+    net = snn.Network(seed=1, dt=0.1)
+    cells = net.population("cells", 4, IafPscExp(), positions=places)
+    net.connect(cells >> cells, rule, synapse(weight=weight, delay=delay), name="c")
+    return net
+
+
+def line(slope: float, constant: float = 1.0) -> Any:
+    """Of sources or distances; with one name, whatever it gives."""
+    return lambda pre: constant + slope * pre
+
+
+def by_distance(slope: float) -> Any:
+    return lambda distance: 1.0 + slope * distance
+
+
+FUNCTIONS: dict[str, tuple[Any, str]] = {
+    "all": (lambda x: by_functions(AllToAll(), weight=line(x)), "weight is"),
+    "delays": (lambda x: by_functions(AllToAll(), delay=line(x)), r"delay \(steps\) is"),
+    "pairs": (
+        lambda x: by_functions(OneToOne(), weight=line(x)),
+        r"weight is \[1.0, 2.0, 3.0, 4.0\] in the store and \[1.0, 3.0",
+    ),
+    "edges": (lambda x: by_functions(Explicit([1, 2], [0, 1]), weight=line(x)), r"weight is \[2.0, 3.0\] .* \[3.0, 5.0\]"),
+    "plastic": (lambda x: by_functions(Explicit([1, 2], [0, 1]), Stdp, weight=line(x)), "weight is"),
+    "drawn": (lambda x: by_functions(FixedIndegree(2), weight=line(x)), "weight is"),
+    "apart": (lambda x: by_functions(FixedIndegree(2), weight=by_distance(x), places=Grid((2, 2))), "weight.table 0"),
+    "sum": (lambda x: by_functions(AllToAll(), weight=2.0 - OfDistance(line(x)), places=Grid((2, 2))), "weight.table 0"),
+    "reach": (lambda x: by_functions(AllToAll(), delay=OfDistance(line(x)), places=Grid((2, 2))), r"delay \(steps\).table 0"),
+    "p": (lambda x: by_functions(Bernoulli(OfDistance(line(-0.1 * x))), places=Grid((2, 2))), "p.table"),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_compared_by_what_they_give(tmp_path: Path, name: str) -> None:
+    network, told = FUNCTIONS[name]
+    with snn.Simulation(network(1.0), store=tmp_path / "a.zarr") as sim:
+        sim.run(0.1)
+    with pytest.raises(ParameterError, match=f"this is not the network of .*: projection 'c': {told}"):
+        snn.resume(tmp_path / "a.zarr", network(2.0))
+    assert snn.resume(tmp_path / "a.zarr", network(1.0)).goal == 0.1
+    if name == "drawn":
+        assert snn.resume(tmp_path / "a.zarr").goal == 0.1
+    else:
+        with pytest.raises(ParameterError, match=r"code of .*<lambda> is not in the store; give the network"):
+            snn.resume(tmp_path / "a.zarr")
+
+
+def test_edges_of_a_rule_of_your_own_are_compared_as_well(tmp_path: Path) -> None:
+    class Chosen:
+        def __init__(self, shift: Any) -> None:
+            self.shift = shift
+
+        def lower(self, pre: Any, post: Any, same: bool) -> Any:
+            return Explicit(np.arange(4), self.shift(np.arange(4)) % 4).lower(pre, post, same)
+
+        def expected(self, n_pre: int, n_post: int) -> float:
+            return 4.0
+
+        def per_target(self, n_pre: int, n_post: int) -> float:
+            return 4.0
+
+    with snn.Simulation(by_functions(Chosen(line(1.0, 1))), store=tmp_path / "a.zarr") as sim:
+        sim.run(0.1)
+    with pytest.raises(ParameterError, match="projection 'c': edges.post is"):
+        snn.resume(tmp_path / "a.zarr", by_functions(Chosen(line(1.0, 2))))
 
 
 def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:

@@ -253,6 +253,11 @@ def test_edges_are_cut_scaled_and_added_before_the_run() -> None:
         lambda: net.extend("p", [0], [9], 1.0, 1.0),
         lambda: net.extend("p", [0], [1, 2]),
         lambda: net.extend("p", [0], [1]),
+        lambda: net.extend("p", [0, 1], [1, 1], snn.Uniform(0.0, 1.0), 1.0),
+        lambda: net.extend("p", [0, 1], [1, 1], lambda pre: pre, 1.0),
+        lambda: net.extend("p", [0, 1], [1, 1], "x", 1.0),
+        lambda: net.extend("p", [0, 1], [1, 1], [1.0, 2.0, 3.0], 1.0),
+        lambda: net.extend("p", [0, -1], [1, 1], 1.0, 1.0),
         lambda: net.scale("nothing", 2.0),
     ):
         with pytest.raises(EventsnnError):

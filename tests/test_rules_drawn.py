@@ -248,6 +248,21 @@ CHANGES = {
     "weight": (lambda net: net.extend("p", [0], [7], delay=1.0), "the new edges need weight="),
     "shape": (lambda net: net.extend("p", [0], [7], [1.0, 2.0], 1.0), "extend: weight has shape"),
     "short": (lambda net: net.extend("p", [0], [7], 1.0, 0.01), "extend: a delay of 0.01 ms is less than one step"),
+    "drawn": (
+        lambda net: net.extend("p", [0], [7], snn.Uniform(0.0, 1.0), 1.0),
+        "extend: weight of single edges must be a number or",
+    ),
+    "drawn delay": (
+        lambda net: net.extend("p", [0], [7], 1.0, DELAYS),
+        "extend: delay of single edges must be a number or an array",
+    ),
+    "function": (lambda net: net.extend("p", [0], [7], lambda pre: pre), "extend: weight of single edges must be a number or"),
+    "text": (
+        lambda net: net.extend("p", [0], [7], "x"),
+        "extend: weight of single edges must be a number or an array of 1, not 'x'",
+    ),
+    "star": (lambda net: net.prune("p", lambda *pre: pre), r"not \*pre"),
+    "silent": (lambda net: net.prune("p", np.multiply), "does not tell its arguments|not x1"),
 }
 
 
@@ -258,6 +273,46 @@ def test_changes_are_checked_where_they_are_asked_for(name: str) -> None:
     with pytest.raises(EventsnnError, match=rf"projection 'p': .*{told}"):
         change(net)
     assert not net.projections["p"].listed
+
+
+def plastic(rule: Any) -> snn.Network:
+    net = network(rule)
+    net.connect(net["pre"] >> net["post"], rule, Stdp(weight=1.0, delay=1.0, Wmax=8.0), name="plastic")
+    return net
+
+
+@pytest.mark.parametrize("rule", [FixedIndegree(6), Explicit([0, 3], [1, 2])], ids=["drawn", "known"])
+def test_added_weights_have_to_fit_the_rule_by_which_they_change(rule: Any) -> None:
+    net = plastic(rule)
+    for weight, told in ((9.0, "Stdp keeps weights between 0 and 8, and they start at .*9"), (-1.0, "weights of both signs")):
+        with pytest.raises(ParameterError, match=f"projection 'plastic': .*{told}"):
+            net.extend("plastic", [0], [1], weight=weight)
+    assert not net.projections["plastic"].listed
+    net.extend("plastic", [0, 1], [1, 1], weight=[8.0, 0.5])
+    assert {8.0, 0.5} <= set(edges(net, "plastic")["weight"].tolist())
+
+
+@pytest.mark.parametrize("rule", [FixedIndegree(6), Explicit([0, 3], [1, 2])], ids=["drawn", "known"])
+def test_no_edges_may_be_added(rule: Any) -> None:
+    net = network(rule)
+    net.extend("p", [], [])
+    net.extend("p", [], [], weight=[], delay=2.0)
+    assert rows(edges(net)) == rows(edges(network(rule)))
+
+
+def test_edges_are_added_beside_those_whose_weights_a_function_gave() -> None:
+    """Once, before anything is cut."""
+    net = network(AllToAll(), weight=lambda pre: np.arange(len(pre)) + 1.0)
+    net.prune("p", lambda pre, post: (pre == 1) & (post < 2))
+    net.extend("p", [2], [3], weight=0.5)
+    assert rows(edges(net)) == [(1, 0, 2.0, 1.0), (1, 1, 82.0, 1.0), (2, 3, 0.5, 1.0)]
+
+
+@pytest.mark.parametrize("function", [lambda *pre: pre[0], lambda **pre: pre, lambda pre, /: pre], ids=["*", "**", "/"])
+def test_arguments_that_have_no_name_of_their_own_are_refused(function: Any) -> None:
+    for rule in (FixedIndegree(6), AllToAll()):
+        with pytest.raises(ParameterError, match=r"weight: a function takes some of pre, .*, not (\*pre|\*\*pre|pre, /)$"):
+            network(rule, weight=function)
 
 
 def test_changed_and_unkept_edges_are_not_shared() -> None:

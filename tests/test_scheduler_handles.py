@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import eventsnn as snn
 from eventsnn.errors import EventsnnError
-from eventsnn.models import FixedIndegree, IafPscExp, OneToOne, Parrot, Poisson, SpikeTrain, Static
+from eventsnn.models import FixedIndegree, IafPscExp, OneToOne, Parrot, Poisson, SpikeTrain, Static, Stdp
 
 
 def network() -> snn.Network:
@@ -126,6 +127,16 @@ def test_weights_are_those_of_one_part_whatever_the_parts(sim: Any) -> None:
         (lambda sim: sim["par"].inject([np.inf], [0]), "times must be finite"),
         (lambda sim: sim["exc_to_exc"].set_weights([1.0]), r"\(1,\) values for 3000 synapses"),
         (lambda sim: sim["exc_to_exc"].set_weights(np.nan), "weights must be finite"),
+        (lambda sim: sim["exc_to_exc"].set_weights(True), "set_weights: weights must be numbers, not True"),
+        (
+            lambda sim: sim["exc_to_exc"].set_weights(lambda w: w["weight"] > 1.0),
+            "set_weights: weights must be numbers, not array",
+        ),
+        (lambda sim: sim["exc_to_exc"].set_weights(10**400), "set_weights: weights must be numbers"),
+        (lambda sim: sim["exc_to_exc"].normalise("a"), "normalise: norms must be numbers, not 'a'"),
+        (lambda sim: sim["exc_to_exc"].normalise(True), "normalise: norms must be numbers, not True"),
+        (lambda sim: sim["exc_to_exc"].normalise([1.0, 2.0]), r"normalise: \(2,\) targets for 300 neurons"),
+        (lambda sim: sim["exc_to_exc"].normalise(1.0, norm=True), "norm is 1 or 2 .* not True"),
     ],
 )
 def test_wrong_questions_are_answered_with_what_is_right(sim: Any, use: Any, told: str) -> None:
@@ -158,3 +169,17 @@ def test_weights_that_are_set_come_back_on_the_projections_grid(sim: Any) -> Non
     half = np.where(before["post"] < 150, 0.5, 1.0) * before["weight"]
     np.testing.assert_allclose(after["weight"], half, rtol=0, atol=np.abs(before["weight"]).max() / 32767)
     np.testing.assert_array_equal(after["pre"], before["pre"])
+
+
+def test_learning_is_any_number() -> None:
+    net = snn.Network(seed=1, dt=0.1)
+    cells = net.population("cells", 3, IafPscExp())
+    net.connect(cells >> cells, OneToOne(), Stdp(weight=1.0, delay=1.0), name="c")
+    with snn.Simulation(net) as sim:
+        for given in (np.int64(-2), np.float32(0.5), np.float64(0.25), np.bool_(False), np.bool_(True), Fraction(1, 4), True, 3):
+            sim["c"].learning = given
+            assert sim["c"].learning == float(given)
+        for wrong in (10**400, -(10**400), np.nan, np.inf, "1", None, [1.0], 1j):
+            with pytest.raises(EventsnnError, match=r"sim\['c'\].learning must be True, False or a number such as -1"):
+                sim["c"].learning = wrong
+        assert sim["c"].learning == 3.0

@@ -10,10 +10,8 @@ class DiehlCook(NeuronModel):
     to g.
 
     A spike where V_m >= V_th + theta; then V_m stays at V_reset for t_ref, and theta rises by theta_plus, to theta_max at most;
-    dtheta/dt = -theta/tau_theta. Exponential Euler, conductances and theta exact. The defaults are the excitatory neurons.
-
-    The membrane sees conductances as they are where a step begins, so a potential by one spike is too large, by the factor
-    x/(1 - exp(-x)), x = dt/tau_syn: by 27 % (excitatory) and 13 % (inhibitory) with steps of 0.5 ms, 5 % and 3 % with 0.1 ms.
+    dtheta/dt = -theta/tau_theta. Exponential Euler with conductances as they are in the middle of a step; they and theta are exact.
+    The defaults are the excitatory neurons.
 
     P. U. Diehl, M. Cook, Front. Comput. Neurosci. 9 (2015) 99, doi:10.3389/fncom.2015.00099.
     """
@@ -45,3 +43,4 @@ class DiehlCook(NeuronModel):
     reset = "V_m = V_reset; theta = min(theta + theta_plus, theta_max)"
     refractory = "t_ref"
     hold = ("V_m",)
+    method = "staggered"

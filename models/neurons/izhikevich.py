@@ -21,7 +21,7 @@ class Izhikevich(NeuronModel):
     V_min = Param(-1e10, "mV", "lower bound of the potential")
     I_e = Param(0.0, "pA", "constant current, which stands for as many mV/ms")
     V_m = State(-65.0, "mV", "membrane potential")
-    U_m = State(0.0, "mV", "recovery")
+    U_m = State(-13.0, "mV", "recovery; it begins at b V_m of the defaults")
     equations = """
         dV_m/dt = 0.04*V_m**2 + 5*V_m + 140 - U_m + I_e
         dU_m/dt = a*(b*V_m - U_m)
