@@ -46,7 +46,7 @@ def extended(p: Projection, pre: npt.ArrayLike, post: npt.ArrayLike, weight: obj
     joined = {}
     for word, given, unit in (("weight", weight, _unit(p)), ("delay", delay, "ms")):
         there = getattr(p.synapse, word)
-        if given is None and _array(there) is None and not is_function(there):
+        if given is None and _array(there) is None:
             continue
         if given is None or isinstance(there, Distribution) or is_function(there):
             raise ParameterError(

@@ -259,10 +259,10 @@ def test_edges_of_a_rule_of_your_own_are_compared_as_well(tmp_path: Path) -> Non
         def per_target(self, n_pre: int, n_post: int) -> float:
             return 4.0
 
-    with snn.Simulation(by_functions(Chosen(line(1.0, 1))), store=tmp_path / "a.zarr") as sim:
+    with snn.Simulation(by_functions(Chosen(line(1, 1))), store=tmp_path / "a.zarr") as sim:
         sim.run(0.1)
     with pytest.raises(ParameterError, match="projection 'c': edges.post is"):
-        snn.resume(tmp_path / "a.zarr", by_functions(Chosen(line(1.0, 2))))
+        snn.resume(tmp_path / "a.zarr", by_functions(Chosen(line(1, 2))))
 
 
 def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:

@@ -308,6 +308,14 @@ def test_edges_are_added_beside_those_whose_weights_a_function_gave() -> None:
     assert rows(edges(net)) == [(1, 0, 2.0, 1.0), (1, 1, 82.0, 1.0), (2, 3, 0.5, 1.0)]
 
 
+def test_a_function_of_known_edges_gives_those_that_are_added_as_well() -> None:
+    net = network(Explicit([0, 3], [1, 2]), weight=lambda pre: pre + 1.0)
+    net.extend("p", [5], [4])
+    assert rows(edges(net)) == [(0, 1, 1.0, 1.0), (3, 2, 4.0, 1.0), (5, 4, 6.0, 1.0)]
+    with pytest.raises(ParameterError, match="the new edges need weight=, and those that are there a number or an array"):
+        net.extend("p", [5], [4], weight=1.0)
+
+
 @pytest.mark.parametrize("function", [lambda *pre: pre[0], lambda **pre: pre, lambda pre, /: pre], ids=["*", "**", "/"])
 def test_arguments_that_have_no_name_of_their_own_are_refused(function: Any) -> None:
     for rule in (FixedIndegree(6), AllToAll()):
