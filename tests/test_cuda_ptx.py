@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -100,6 +101,7 @@ def _launch(block: Any, spec: NetworkSpec) -> None:
     made.deliver(np.zeros(3, np.int64))
 
 
+@cache
 def ptx(function: Any, signature: Any, contraction: bool) -> str:
     from numba.cuda import compile_ptx
     from numba.cuda.cudadrv import nvvm
