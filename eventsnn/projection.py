@@ -260,6 +260,10 @@ def _check_procedural(
                 f"{who}: procedural=True draws a {word} again with each spike, from one draw of its own: give a number or a "
                 "distribution, not an array, a function or a sum of distributions"
             )
+    if getattr(rule, "listed", False):
+        raise ParameterError(
+            f"{who}: procedural=True keeps no synapse, and the way back of another projection must be kept; leave it out"
+        )
     if not isinstance(spec.plain_rule(edges), spec.EverySource | spec.SameSource | spec.DrawnTargets):
         raise ParameterError(
             f"{who}: procedural=True lets a spike draw the row of its source again, which AllToAll, OneToOne and FixedOutdegree "

@@ -624,7 +624,7 @@ drawn = snn.Uniform(50.0, 60.0)
         (lambda: rule(delay=snn.Param(1.0))(weight=0.5, delay=1.0), ModelError, "'delay' cannot be the name of a parameter"),
         (lambda: rule(dt=snn.Variable(1.0))(weight=0.5, delay=1.0), ModelError, "'dt' cannot be the name of"),
         (lambda: rule(w=snn.Variable(1.0))(weight=0.5, delay=1.0), ModelError, "'w' cannot be the name of"),
-        (lambda: rule(on_pre=3)(weight=0.5, delay=1.0), ModelError, "on_pre must be text, such as \"w \\+= 1\", not 3"),
+        (lambda: rule(on_pre=3)(weight=0.5, delay=1.0), ModelError, 'on_pre must be text, such as "w \\+= 1", not 3'),
         (lambda: rule(bounds=("Wmax",))(weight=0.5, delay=1.0), ModelError, "bounds must be two expressions"),
         (lambda: rule(on_pre="w = x > 0")(weight=0.5, delay=1.0), ModelError, "a condition is no number"),
         (lambda: rule()(weight=0.5, delay=1.0, tau=0.0), ModelError, "the time constant tau must be > 0 ms, not 0"),

@@ -149,9 +149,13 @@ def test_every_parameter_and_state_comes_back_from_model_and_population(name: st
     kind, rng = MODELS[name], np.random.default_rng(3)
     words = {**kind.params(), **kind.states()}
     drawn = dict(zip(words, rng.uniform(1.0, 9.0, len(words)), strict=True))
+    higher = {"V_peak": 10.0}  # than V_reset
+    drawn = {word: value + higher.get(word, 0.0) for word, value in drawn.items()}
     net = Network(seed=1, dt=0.1)
     net.population("model", 4, kind(**drawn))
-    net.population("population", 4, kind(**drawn), **{word: list(rng.uniform(1.0, 9.0, 4)) for word in words})
+    net.population(
+        "population", 4, kind(**drawn), **{word: list(rng.uniform(1.0, 9.0, 4) + higher.get(word, 0.0)) for word in words}
+    )
     again(net)
 
 

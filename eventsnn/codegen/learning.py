@@ -89,9 +89,9 @@ def _check(d: RuleDeclaration) -> None:
             raise ModelError(f"{d.name}: {name!r} cannot be the name of a parameter, trace, state or variable; it is taken")
     for word in WORDS:
         if not isinstance(getattr(d, word), str):
-            raise ModelError(f"{d.name}: {word} must be text, such as \"w += 1\", not {getattr(d, word)!r}")
+            raise ModelError(f'{d.name}: {word} must be text, such as "w += 1", not {getattr(d, word)!r}')
     if len(d.bounds) not in (0, 2):
-        raise ModelError(f"{d.name}: bounds must be two expressions, such as (\"0\", \"Wmax\"), or none, not {d.bounds!r}")
+        raise ModelError(f'{d.name}: bounds must be two expressions, such as ("0", "Wmax"), or none, not {d.bounds!r}')
     for kind, taus in (("trace", [t for _, t, _ in (*d.pre, *d.post)]), ("variable", [t for *_, t in d.variables if t])):
         for tau in taus:
             if tau not in d.params:

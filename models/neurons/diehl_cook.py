@@ -10,8 +10,8 @@ class DiehlCook(NeuronModel):
     to g.
 
     A spike where V_m >= V_th + theta; then V_m stays at V_reset for t_ref, and theta rises by theta_plus, to theta_max at most;
-    dtheta/dt = -theta/tau_theta. Exponential Euler with conductances as they are in the middle of a step; they and theta are exact.
-    The defaults are the excitatory neurons.
+    dtheta/dt = -theta/tau_theta. Exponential Euler with conductances as they are in the middle of a step; they and theta are
+    exact. The defaults are the excitatory neurons.
 
     P. U. Diehl, M. Cook, Front. Comput. Neurosci. 9 (2015) 99, doi:10.3389/fncom.2015.00099.
     """
