@@ -264,7 +264,7 @@ def test_what_cannot_be_drawn_again_is_refused(rule: Any, synapse: Any, told: st
 def test_the_way_back_is_kept() -> None:
     net = snn.Network(seed=1, dt=0.1)
     a, b = (net.population(name, 20, IafPscExp()) for name in "ab")
-    there = net.connect(a >> b, SymmetricBernoulli(0.2), SYNAPSE, name="there")
+    there = net.connect(a >> b, Bernoulli(0.2), SYNAPSE, name="there")
     with pytest.raises(ParameterError, match="the way back of another projection must be kept; leave it out"):
         net.connect(b >> a, like=there, procedural=True)
 
