@@ -376,7 +376,7 @@ class ProjectionHandle:
         projection = self._spec.projections[self._index]
         unit = self._spec.populations[projection.post].receptors[projection.receptor_positive].unit
         try:
-            made = np.asarray(magnitude(given, unit, what))
+            made = np.asarray(magnitude(given, unit, what.partition(":")[0]))
             if made.dtype.kind == "b":
                 raise TypeError
             return made.astype(np.float64)

@@ -331,7 +331,7 @@ class Simulation:
             raise KindError(f"{who} takes a number of ms, not {duration!r}")
         ms = float(number)
         if not math.isfinite(ms) or ms < 0.0:
-            raise ParameterError(f"{who}: give a finite time >= 0 ms, not {duration!r}")
+            raise ParameterError(f"{who.partition('(')[0]}({duration!r}): give a finite time >= 0 ms")
         return int(grid_steps(np.array([ms]), self.spec.dt, who.partition("(")[0])[0])
 
     def _require_running(self) -> None:

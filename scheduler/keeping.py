@@ -132,13 +132,13 @@ class Keeper:
 
 
 def pieces(target: Target, name: str, layout: Layout, rank: int) -> Iterator[Mapping[str, Any]]:
-    """What a checkpoint holds of the neurons of a part, file by file."""
+    """What a checkpoint holds of the neurons of a part, file by file; CheckpointGone where it is there no more.
+
+    A later one may be there besides: a part that was given up, and did not know it yet, may have completed it.
+    """
     mine = layout[rank]
 
     def wanted(entry: Mapping[str, Any]) -> bool:
         return any(p == s.population and start < s.stop and stop > s.start for p, start, stop in entry["slices"] for s in mine)
 
-    found = Checkpoints(target).latest()
-    if found is None or found.name != name:
-        raise StoreError(f"checkpoint {name} has vanished from the store")
-    return found.load(wanted)
+    return Checkpoints(target).get(name).load(wanted)

@@ -25,6 +25,7 @@ from eventsnn.scheduler.recording import Request
 from eventsnn.scheduler.workers import running
 from eventsnn.spec import NetworkSpec
 from eventsnn.storage.checkpoints import Checkpoints
+from eventsnn.storage.errors import CheckpointGone
 
 log = logging.getLogger("eventsnn")
 TRIES = 3
@@ -52,6 +53,7 @@ class RecoveringParts:
         """Changes that the last checkpoint but one holds, and the last."""
         self._step = self._start.step if self._start is not None else 0
         self._gone: set[str] = set()
+        self._opened = False
         self._tries = 0
         self._mending = self._halfway = False
         self._note: Note = self._start.note if self._start is not None else {}
@@ -155,7 +157,7 @@ class RecoveringParts:
                 self._wait(lost)
                 self._mending = True
                 self._again(start)
-            except (*LOST, NotJoined) as another:
+            except (*LOST, NotJoined, CheckpointGone) as another:
                 lost = another
             except STOPS as stop:
                 self._halfway = True
@@ -166,8 +168,9 @@ class RecoveringParts:
                 self._mending = False
 
     def _last(self) -> Start | None:
-        """The last complete checkpoint; where the simulation began, while there is no store."""
-        if self._request is None or not self._parts.opened:
+        """The last complete checkpoint; where the simulation began, while there is no store of this run."""
+        self._opened = self._opened or self._parts.opened
+        if self._request is None or not self._opened:
             return self._start
         return Start.of(Checkpoints(self._request.target).latest())
 

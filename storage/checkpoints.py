@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy.typing as npt
 
 from eventsnn.storage.bundles import checksum, read_arrays, write_arrays
-from eventsnn.storage.errors import StoreError, advice
+from eventsnn.storage.errors import CheckpointGone, StoreError, advice
 from eventsnn.storage.shelves import MANIFEST, Shelf, shelf_of
 from eventsnn.storage.targets import Target, resolve
 
@@ -75,10 +75,10 @@ class Checkpoints:
         return self._shelf.complete()
 
     def get(self, name: str) -> Checkpoint:
-        """The complete one of this name; StoreError where it is not there, or not whole."""
+        """The complete one of this name; CheckpointGone where it is not there, or not whole."""
         found = self._usable(name)
         if found is None:
-            raise StoreError(f"{self._where} has no complete checkpoint {name}; it has {', '.join(self.names()) or 'none'}")
+            raise CheckpointGone(f"{self._where} has no complete checkpoint {name}; it has {', '.join(self.names()) or 'none'}")
         return found
 
     def whole(self) -> Iterator[Checkpoint]:

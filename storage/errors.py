@@ -25,6 +25,10 @@ class StoreError(EventsnnError, RuntimeError):
     """Recording stopped: the store could not be written, or the rows that arrived were not what was announced."""
 
 
+class CheckpointGone(StoreError):
+    """A checkpoint is not there, or not whole, any more."""
+
+
 class StoreTaken(StoreError):
     """Another process writes the store now, or has removed it."""
 

@@ -41,7 +41,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "no derivative": ({"equations": "V = -V/tau"}, "an equation reads dx/dt = expression"),
     "grammar": ({"equations": "dV/dt = -V/*tau"}, "not a Python expression"),
     "caret": ({"equations": "dV/dt = V^2"}, r"a power is \*\*, not \^"),
-    "function": ({"equations": "dV/dt = sin(V)"}, "unknown function 'sin'; .*Valid: exp, log"),
+    "function": ({"equations": "dV/dt = cosh(V)"}, "unknown function 'cosh'; .*Valid: exp, log"),
     "arguments": ({"equations": "dV/dt = exp(V, g)"}, "exp takes 1 arguments"),
     "attribute": ({"equations": "dV/dt = np.exp(V)"}, "unknown function 'np.exp'; did you mean 'exp'"),
     "subscript": ({"equations": "dV/dt = V[0]"}, r"'V\[0\]' is not allowed"),

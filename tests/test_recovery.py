@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import pytest
 from distributed import Client, LocalCluster, Security
 
 import eventsnn as snn
 import eventsnn.part
-from eventsnn.scheduler import actors, watch
+from eventsnn.scheduler import actors, engine, watch
 from eventsnn.scheduler.errors import ClusterLost, NotJoined, WorkerLost
 from eventsnn.scheduler.recovery import RecoveringParts
+from eventsnn.storage.checkpoints import Checkpoints
 from tests.test_resume import assert_equal, change, mixed
 
 TIME = 5000.0
@@ -315,3 +318,44 @@ def test_parts_that_cannot_be_linked_after_a_loss_are_another_loss(
                 snn.Simulation(mixed(), store=tmp_path / "new.zarr", client=client),
             ):
                 pass
+
+
+@pytest.mark.parametrize("what", ["completes another", "deletes it"])
+def test_a_part_that_was_given_up_and_goes_on_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """While the parts are built again from a checkpoint, the one that made it completes another, or two and so deletes it."""
+    plain, leg, store = engine.pieces, eventsnn.part.Part.run, tmp_path / "run.zarr"
+    lost, late = threading.Event(), threading.Event()
+
+    def run(self: Any, *args: Any) -> Any:
+        if self.rank == 0 and self.step >= 60 and not lost.is_set():
+            lost.set()
+            raise self._links.lost(1, self.step, "it hung up")
+        return leg(self, *args)
+
+    def pieces(target: Any, name: str, *args: Any) -> Any:
+        if not late.is_set():
+            late.set()
+            kept = Checkpoints(target)
+            manifest = kept.get(name).manifest
+            for k in range(1 + (what == "deletes it")):
+                later = f"{int(name[:6]) + 1 + k:06d}{name[6:]}"
+                kept.complete(later, {**manifest, "files": [kept.write(later, 0, {"a": np.zeros(3)})]})
+            assert (name in kept.names()) == (what == "completes another")
+            for found in kept.names() if what == "deletes it" else ():
+                shutil.rmtree(store / "checkpoints" / found)  # theirs hold nothing that could be taken up
+        return plain(target, name, *args)
+
+    monkeypatch.setattr(engine, "pieces", pieces)
+    monkeypatch.setattr(eventsnn.part.Part, "run", run)
+    monkeypatch.setattr(watch, "GRACE", 0.2)
+    here = {"processes": False, "dashboard_address": "127.0.0.1:0"}
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, **here) as made,
+        made.get_client() as client,
+        snn.Simulation(mixed(), store=store, client=client, checkpoint_every=2.0) as sim,
+    ):
+        sim.run(10.0)
+    assert late.is_set()
+    with snn.Simulation(mixed(), store=tmp_path / "alone.zarr") as sim:
+        sim.run(10.0)
+    assert_equal(store, tmp_path / "alone.zarr")
