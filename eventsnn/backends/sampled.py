@@ -84,8 +84,7 @@ class SynapseSampler:
 
 def _still(plastic: Any, d: _Decay, now: int) -> I8:
     """Steps since the last event of each synapse, a delay ago: to that its variables were decayed."""
-    last = plastic.last.get() if hasattr(plastic.last, "get") else plastic.last  # an array of a GPU, or of the host
-    moved = np.maximum(last[d.segment], 0)
+    moved = np.maximum(plastic.spiked[d.segment], 0)
     kept, words = plastic.history(d.targets)
     if len(words):
         width = 1 + len(plastic.rule.post) + plastic.rule.values + plastic.rule.modulated

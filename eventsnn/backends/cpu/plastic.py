@@ -112,6 +112,11 @@ class Plastic:
             memory[:] = column
 
     @property
+    def spiked(self) -> I8:
+        """When each segment's source fired last, -1 if never."""
+        return self.last
+
+    @property
     def learning(self) -> float:
         return float(self.numbers[LEARN])
 

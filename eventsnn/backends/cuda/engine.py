@@ -13,7 +13,7 @@ from eventsnn.backends.cpu.memory import COUNT as ITEMS
 from eventsnn.backends.cpu.memory import append, contents, release
 from eventsnn.backends.cuda.block import Block
 from eventsnn.backends.cuda.device import arrays, give_back, to_host, told
-from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, RUN, SIZE, STEP, UNTIL, WORST
+from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, FULL, RUN, SIZE, STEP, UNTIL, WORST
 from eventsnn.backends.cuda.plastic import Plastic
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.snapshot import Pending
@@ -131,8 +131,8 @@ class Device:
             if self._crossing is not None:
                 append(self.lists[OWN], items.view(np.uint64))
         reached = int(control[STEP])
-        for p in self._block.incoming.plastic.values():
-            p.check(reached)
+        if control[FULL]:
+            raise self._block.incoming.plastic[int(control[FULL]) - 1].full(reached)
         if reached == now:
             raise DeviceError(f"the GPU did not advance beyond step {now}; its kernels did not run")
         return reached

@@ -21,9 +21,6 @@ from eventsnn.backends.cuda.kernels import CALLEES, first_from
 from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import bind
 
-NEED, FAULT, STATE = range(3)
-"""What kernels of plasticity tell one another: whether histories have to be cut, whether one had no room."""
-
 
 def enter(row, slot, rows, fired, times, number):
     """A spike of a row, if it is one; spikes come in any order."""

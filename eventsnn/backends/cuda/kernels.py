@@ -20,9 +20,10 @@ from eventsnn.backends.cuda.device import device, kernel, words
 from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import DRAWS, bind
 
-STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, SIZE = range(9)
+STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, FULL, SIZE = range(10)
 """Fields of the control array: steps done, the last to do, first and next item of the log in this step, room in the log, most
-items of one step, whether steps are still to be done and there is room, blocks that have finished."""
+items of one step, whether steps are still to be done and there is room, blocks that have finished; and, counted from 1, a
+projection with a history that had no room."""
 (
     FIRST_THRESHOLD,
     THRESHOLDS,

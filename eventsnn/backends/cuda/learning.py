@@ -24,11 +24,11 @@ SOURCES = ["seen", "last", "pre", "states"]
 HISTORY = ["low_target", "n", "room", "count", "at", "values"]
 SPIKES = ["first_source", "mask", "rows", "fired", "times", "number"]
 THIRD = ["third_source", "third_mask", "third_rows", "third_fired", "third_times", "third_number"]
-HEAD = ["control", "state", "numbers", "tables"]
+HEAD = ["control", "need", "numbers", "tables"]
 ALL = [*HEAD, *TABLE, *SOURCES, *HISTORY, *SPIKES]
 INPUT = ["past", "past_mask", "lanes", "slots_mask", "receptors", "receptor", "size", "wide", "ring32", "ring64"]
-FLAGS = ["log", "late", "flags", "past", "past_mask"]
-CUT = ["control", "state", "forced", "segment_delay", "seen", *HISTORY, "mask", "number", "third_mask", "third_number", "horizon"]
+FLAGS = ["projection", "log", "late", "flags", "past", "past_mask"]
+CUT = ["control", "need", "forced", "segment_delay", "seen", *HISTORY, "mask", "number", "third_mask", "third_number", "horizon"]
 """Names of arguments of kernels."""
 
 

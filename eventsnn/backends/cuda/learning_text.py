@@ -7,11 +7,10 @@ import numpy as np
 from numba import cuda
 
 from eventsnn.backends.cuda.device import device, kernel, words
-from eventsnn.backends.cuda.fired import FAULT, NEED
 from eventsnn.backends.cuda.fired import enter as _enter
 from eventsnn.backends.cuda.fired import segment_of as _segment_of
 from eventsnn.backends.cuda.fired import spikes_of as _spikes_of
-from eventsnn.backends.cuda.kernels import COUNT, RUN, START, STEP
+from eventsnn.backends.cuda.kernels import COUNT, FULL, RUN, START, STEP
 from eventsnn.backends.cuda.kernels import add_input as _add_input
 from eventsnn.backends.cuda.kernels import first_from as _first_from
 from eventsnn.backends.shared import bind
@@ -62,7 +61,7 @@ def arrive({arguments}):
     step = control[STEP] + 1
     thread = cuda.grid(1)
     if thread == 0:
-        state[NEED] = 0
+        need[0] = 0
     {numbers}
     lane = thread % lanes
     group = thread // lanes
@@ -131,7 +130,7 @@ def keep({arguments}):
         base = place * room
         {entries}
         if count[place] > room >> 1:
-            state[NEED] = 1
+            need[0] = 1
     for i in range(control[START] + thread, control[COUNT], stride):
         source = log[i] & 0xFFFFFFFF
         enter(source - first_source, step & mask, rows, fired, times, number)
@@ -153,14 +152,14 @@ for _ in range({many}):
         {keep_values}
         count[place] = end + 1
     else:
-        state[FAULT] = 1
+        control[FULL] = projection + 1
 """
 
 TIDY = """
 
 @kernel
 def tidy({arguments}):
-    if forced < 0 and (control[RUN] == 0 or state[NEED] == 0):
+    if forced < 0 and (control[RUN] == 0 or need[0] == 0):
         return
     step = forced if forced >= 0 else control[STEP] + 1
     {numbers}
@@ -190,7 +189,7 @@ def cut({cut_arguments}):
         if thread == 0:
             number[(step + 1) & mask] = 0
             third_number[(step + 1) & third_mask] = 0
-        if state[NEED] == 0:
+        if need[0] == 0:
             return
     for e in range(thread, segment_delay.size, stride):
         until = step - segment_delay[e]

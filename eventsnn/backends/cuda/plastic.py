@@ -12,7 +12,7 @@ from eventsnn.backends.cpu.plastic import order, starts
 from eventsnn.backends.cpu.strands import Strand
 from eventsnn.backends.cpu.tables import Kind
 from eventsnn.backends.cuda.device import arrays, launch, to_host
-from eventsnn.backends.cuda.fired import FAULT, STATE, Fired, entries, load
+from eventsnn.backends.cuda.fired import Fired, entries, load
 from eventsnn.backends.cuda.learning import arguments, kernels_of
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.cuda.synapses import lanes_for, sorted_draws
@@ -36,7 +36,7 @@ class Plastic:
         neurons of the pre population and of those that modulate; `read`: states of the part; `control`: of its steps."""
         assert projection.plasticity is not None
         xp, p = arrays(), projection.plasticity
-        self.projection, self.rule, self.read, self.control = projection, p, read, control
+        self.number, self.projection, self.rule, self.read, self.control = strand.projection, projection, p, read, control
         self.receptor, self.low, self.n, self.third = strand.receptor, span[0], span[1] - span[0], third
         self.first, self.starts, self.delay, self.targets, self._weights = _table(projection, strand, source[1] - source[0], n)
         self.horizon, self.synapses, segments = strand.horizon, len(self.targets), len(self.delay)
@@ -55,7 +55,8 @@ class Plastic:
         self.values = xp.zeros(self.n * self.room * self.kept)
         self.late = projection.modulator[1] if projection.modulator is not None else 0
         self.fired, self.modulators = Fired(*source, self.horizon), Fired(*third, self.late)
-        self.state = xp.zeros(STATE, np.int64)
+        self.need = xp.zeros(1, np.int64)
+        """Whether histories have to be cut."""
         self.numbers, self.tables = xp.asarray(numbers_of(p, exponent, dt)), xp.asarray(tables_of(p, dt))
         self.depth = 1 << (2 * self.horizon + 1).bit_length() if p.past else 1
         self.past = xp.zeros((self.depth, self.n, len(p.past)))
@@ -96,7 +97,8 @@ class Plastic:
         fired = ("source", "mask", "rows", "fired", "times", "number")
         given = {
             "control": self.control,
-            "state": self.state,
+            "need": self.need,
+            "projection": self.number,
             "numbers": self.numbers,
             "tables": self.tables,
             "row_start": self.first,
@@ -129,19 +131,23 @@ class Plastic:
         }
         return [given[name] for name in arguments(self.rule)[kernel]]
 
-    def check(self, step: int) -> None:
-        """MemoryError where a history had no room."""
-        if int(to_host(self.state)[FAULT]):
-            raise MemoryError(
-                f"projection {self.projection.name!r}: more than {self.room} spikes of a target and of the modulator lay within"
-                f" twice the longest delay before step {step}, which is all that backend cuda keeps; use backend='cpu'"
-            )
+    def full(self, step: int) -> MemoryError:
+        """The error where a history had no room."""
+        return MemoryError(
+            f"projection {self.projection.name!r}: more than {self.room} spikes of a target and of the modulator lay within"
+            f" twice the longest delay before step {step}, which is all that backend cuda keeps; use backend='cpu'"
+        )
 
     # ---- from outside, between runs
 
     @property
     def weights(self) -> F8:
         return to_host(self._weights)
+
+    @property
+    def spiked(self) -> I8:
+        """When each segment's source fired last, -1 if never."""
+        return to_host(self.last)
 
     @property
     def variables(self) -> list[F8]:
