@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+if os.environ.get("EVENTSNN_STANDIN"):
+    from standin.device import install
+
+    install()
 
 
 @pytest.fixture(scope="session")

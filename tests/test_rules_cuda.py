@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,11 +99,3 @@ def test_connections_that_are_drawn_with_each_spike(where: dict[str, int]) -> No
     for name in ("a", "b"):
         assert expected[0][f"{name}/spikes"].sizes["event"] > 3
     assert_same(result(procedural(), states, (1.3, 2.7), backend="cuda", **where), expected)
-
-
-@pytest.mark.timeout(300)
-def test_the_same_in_the_simulator(root: Path) -> None:
-    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", __file__]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout[-8000:] + done.stderr[-2000:]

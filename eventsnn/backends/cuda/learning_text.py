@@ -130,7 +130,7 @@ def keep({arguments}):
         base = place * room
         {entries}
         if count[place] > room >> 1:
-            need[0] = 1
+            cuda.atomic.max(need, 0, 1)
     for i in range(control[START] + thread, control[COUNT], stride):
         source = log[i] & 0xFFFFFFFF
         enter(source - first_source, step & mask, rows, fired, times, number)
@@ -152,7 +152,7 @@ for _ in range({many}):
         {keep_values}
         count[place] = end + 1
     else:
-        control[FULL] = projection + 1
+        cuda.atomic.max(control, FULL, projection + 1)
 """
 
 TIDY = """
