@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,18 @@ def parts_of_a_step() -> dict[str, float]:
 def tests() -> dict[str, Any]:
     """`pytest -m gpu`: the bits of backend cpu, of every model, rule and synapse."""
     files = [f"tests/test_{name}_cuda.py" for name in ("neurons", "plasticity", "rules")]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/test_cuda_engine.py", *files]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=RESULTS.parents[2])
-    return {"returncode": done.returncode, "last": done.stdout[-1500:]}
+    pytest = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    run = subprocess.Popen(
+        [*pytest, "tests/test_cuda_engine.py", *files],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=RESULTS.parents[2], env=environment,
+    )  # fmt: skip
+    try:
+        said, late = run.communicate(timeout=450)[0], False
+    except subprocess.TimeoutExpired:
+        run.kill()
+        said, late = run.communicate(timeout=60)[0], True
+    return {"returncode": run.returncode, "late": late, "last": said[-3000:]}
 
 
 def sanitizer() -> dict[str, Any]:
@@ -209,9 +219,8 @@ def main(duration: float, out: str, skip: tuple[str, ...]) -> None:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    told = {name: version(name) for name in ("numba", "numba-cuda", "cupy-cuda13x", "numpy")}
+    names = {"numba", "numba-cuda", "cuda-core", "cupy-cuda13x", "cupy", "numpy"}
+    told = {d.name: d.version for d in distributions() if d.name in names}
     smi = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     if os.system("command -v nvidia-smi > /dev/null") == 0:
         told["driver"] = subprocess.run(smi, capture_output=True, text=True, timeout=20).stdout.strip()

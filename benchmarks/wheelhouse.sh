@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Collect the wheels that a GPU machine without the internet (Linux x86-64, CUDA 13) may lack to run the tests and benchmarks.
 # usage: wheelhouse.sh FOLDER [PYTHON_VERSION]   there: python3 -m pip install --no-index --no-deps --target SITE FOLDER/*.whl
-# Expected there: numpy, scipy, numba, numba-cuda, cuda-core, cupy-cuda13x, sympy, xarray, pandas, click, tqdm, pytest.
+# Expected there: scipy, numba, cupy-cuda13x, sympy, pandas, click, tqdm, fsspec, jinja2, packaging, and CUDA_HOME naming CUDA 13.
+# The checkout's eventsnn.egg-info (python -m pip install -e .) has to come along: it tells the version.
 set -eu
 out=${1:?usage: wheelhouse.sh FOLDER [PYTHON_VERSION]}
 python=${2:-3.12}
@@ -13,5 +14,6 @@ done
 python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version "$python" --implementation cp \
     "${platforms[@]}" -d "$out" \
     dask distributed zarr numcodecs donfig google-crc32c msgpack msgspec zict tblib tornado locket partd toolz cloudpickle \
-    sortedcontainers pyyaml psutil pytest-timeout hypothesis
+    sortedcontainers pyyaml psutil dask-cuda nvidia-ml-py typing_extensions xarray pytest pluggy iniconfig pytest-timeout hypothesis \
+    "numpy<2.5" numba-cuda==0.30.4 cuda-core==1.2.2 cuda-bindings==13.5.0 cuda-pathfinder==1.9.0
 ls -l "$out"

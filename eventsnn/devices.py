@@ -1,7 +1,8 @@
-"""The GPU of a process, or why there is none that can be used. Nothing is allocated, and CPU runs never import CUDA packages."""
+"""The GPU of a process, or why there is none that can be used. CPU runs never import CUDA packages."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ OLDEST = (7, 5)
 """Compute capability of the oldest GPU that CUDA 13 and the kernels here support."""
 OLDEST_DRIVER = 13
 """Major version of CUDA that the driver must know."""
+NUMPY = (2, 5)
+"""The first version of numpy that numba-cuda does not compile with."""
 INSTALL = "python -m pip install 'eventsnn[cuda]'"
 
 
@@ -17,8 +20,8 @@ class Gpu:
     """The device that a process computes on: the first of those that CUDA_VISIBLE_DEVICES leaves it."""
 
     name: str
-    bus: str
-    """Its address within the machine."""
+    uuid: str
+    """Tells it from others, and parts of one from each other."""
     memory: int
     """Bytes, in all."""
     free: int
@@ -37,7 +40,16 @@ def find_gpu() -> Gpu | str:
     for package in ("numba_cuda", "cupy"):
         if importlib.util.find_spec(package) is None:
             return f"the package {package.replace('_', '-')} is not installed; {INSTALL} brings it"
-    return _real_gpu()
+    return misfit() or _real_gpu()
+
+
+def misfit() -> str | None:
+    """One sentence where installed packages do not work together."""
+    version = importlib.metadata.version("numpy")
+    if tuple(int(x) for x in version.split(".")[:2]) >= NUMPY:
+        newest = ".".join(map(str, NUMPY))
+        return f"numba-cuda does not work with numpy {version}; python -m pip install 'numpy<{newest}' mends it"
+    return None
 
 
 def _real_gpu() -> Gpu | str:
@@ -53,8 +65,6 @@ def _real_gpu() -> Gpu | str:
         if version // 1000 < OLDEST_DRIVER:
             known = f"{version // 1000}.{version % 1000 // 10}"
             return f"the NVIDIA driver knows CUDA {known}, and {OLDEST_DRIVER}.0 is needed; install a newer driver"
-        if runtime.getDeviceCount() == 0:
-            return "no GPU is visible to this process; look at nvidia-smi and CUDA_VISIBLE_DEVICES"
         facts = runtime.getDeviceProperties(0)
         with cupy.cuda.Device(0):
             free, total = runtime.memGetInfo()
@@ -65,5 +75,4 @@ def _real_gpu() -> Gpu | str:
     name = facts["name"].decode()
     if capability < OLDEST:
         return f"{name} has compute capability {capability[0]}.{capability[1]}, and {OLDEST[0]}.{OLDEST[1]} is needed"
-    bus = ":".join(f"{int(facts[key]):02x}" for key in ("pciDomainID", "pciBusID", "pciDeviceID"))
-    return Gpu(name, bus, total, free, capability, int(facts["multiProcessorCount"]))
+    return Gpu(name, bytes(facts["uuid"]).hex(), total, free, capability, int(facts["multiProcessorCount"]))

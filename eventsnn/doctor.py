@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventsnn.devices import INSTALL, Gpu, find_gpu
+from eventsnn.devices import INSTALL, Gpu, find_gpu, misfit
 
 NEEDED = ("numpy", "scipy", "numba", "llvmlite", "sympy", "dask", "distributed", "zarr", "xarray")
 EXTRAS = {
@@ -92,8 +92,8 @@ def _driver(gpu: Gpu) -> list[str]:
 
 
 def _ptx() -> str | None:
-    """The PTX version that kernels are compiled to; None without a compiler."""
-    if _version("numba-cuda") is None:
+    """The PTX version that kernels are compiled to; None without a compiler that works."""
+    if _version("numba-cuda") is None or misfit() is not None:
         return None
     from numba import cuda, types
 

@@ -74,12 +74,13 @@ class Plan:
 
     def check_memory(self) -> None:
         """PlanError where the parts at a place need more than it, or its GPU, has."""
-        devices: dict[tuple[str, str], Gpu] = {}
+        devices: dict[tuple[str, str], Gpu] = {}  # processes that share one may have looked at different moments
         parts = defaultdict(list)
         for share in self.shares:
             if share.backend == "cuda" and isinstance(share.place.gpu, Gpu):
-                devices[share.place.host, share.place.gpu.bus] = share.place.gpu
-                parts[share.place.host, share.place.gpu.bus].append(share)
+                key, gpu = (share.place.host, share.place.gpu.uuid), share.place.gpu
+                devices[key] = min(devices.get(key, gpu), gpu, key=lambda g: g.free)
+                parts[key].append(share)
         for where, gpu in devices.items():
             here = parts[where]
             need = sum(share.device for share in here)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from standin.device import FOLDER, operations
 
-FILES = ("engine", "rules", "neurons", "plasticity")
+FILES = [f"tests/test_{name}.py" for name in ("cuda_engine", "cuda_cluster", "rules_cuda", "neurons_cuda", "plasticity_cuda")]
 KERNELS = {
     *("arrive", "current", "cut", "deliver", "deliver_given", "draw", "draw_again", "draw_again_given", "emit_poisson"),
     *("enter_given", "given", "keep", "noise", "prepare", "relay", "sample", "tidy", "update", "wave"),
@@ -44,13 +44,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(root: Path, folder: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """The tests of backend cuda, started at once: this takes minutes."""
     started = {}
-    for name, more, files in (
-        ("simulator", {"NUMBA_ENABLE_CUDASIM": "1"}, FILES),
-        ("stand-in", {"EVENTSNN_STANDIN": "1", FOLDER: str(folder)}, FILES),
+    for name, more in (
+        ("simulator", {"NUMBA_ENABLE_CUDASIM": "1"}),
+        ("stand-in", {"EVENTSNN_STANDIN": "1", FOLDER: str(folder)}),
     ):
-        paths = [f"tests/test_cuda_{x}.py" if x == "engine" else f"tests/test_{x}_cuda.py" for x in files]
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *paths]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *FILES]
         environment = {k: v for k, v in os.environ.items() if k not in {"NUMBA_ENABLE_CUDASIM", "EVENTSNN_STANDIN"}} | more
+        environment["PYTHONPATH"] = os.pathsep.join([str(root / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])])
         started[name] = subprocess.Popen(
             command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -67,7 +67,7 @@ def test_the_bits_of_backend_cpu(where: str, runs: dict[str, subprocess.Popen[st
     said, _ = runs[where].communicate(timeout=WAIT)
     assert runs[where].returncode == 0, said[-8000:]
     assert re.search(r"\d+ passed", said)
-    assert "skipped" not in said.splitlines()[-1]
+    assert re.findall(r"(\d+) skipped", said) == ["1"], said[-2000:]  # dask-cuda asks a real GPU
 
 
 def machine_code(elf: bytes) -> dict[bytes, bytes]:

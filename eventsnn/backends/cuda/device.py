@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import config, cuda
 
+from eventsnn.backends.loops import cache_folder
 from eventsnn.errors import DeviceError
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -24,13 +26,19 @@ THREADS = 4 if SIMULATED else 256
 BLOCKS_PER_SM = 4
 WARP = 4 if SIMULATED else 32
 FAULTS = {
-    *("OutOfMemoryError", "CUDARuntimeError", "CUDADriverError", "CUDAError"),
-    *("CudaAPIError", "CudaDriverError", "CudaSupportError", "LinkerError", "NvvmError"),
+    *("OutOfMemoryError", "CUDARuntimeError", "CUDADriverError", "CUDAError", "CompileException"),
+    *("CudaAPIError", "CudaDriverError", "CudaRuntimeError", "LinkerError", "NvvmError", "nvvmError", "nvJitLinkError"),
+    *("NvrtcError", "NvrtcCompilationError"),
 }
+MISSING = {"CudaSupportError", "NvvmSupportError", "NvrtcSupportError", "CCSupportError", "DynamicLibNotFoundError"}
 """Errors of CuPy, cuda.core and Numba, by name: their modules may be missing."""
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small network has few neurons; that is no fault
 _TURN = threading.Lock()
 """The simulator runs one kernel at a time."""
+_COMPILED: set[tuple[Any, ...]] = set()
+"""Kernels, with types of arguments, that this process has launched."""
+PATIENCE = 60.0
+"""Seconds for which another process may compile."""
 ADVICE = "run with backend='cpu', or install eventsnn[cuda] on a machine with an NVIDIA GPU and a driver for CUDA 13"
 
 
@@ -121,7 +129,38 @@ def argument(a: Any) -> Any:
 
 def launch(kernel: Any, items: int, *arguments: Any) -> None:
     """Run a kernel on so many items, in the order of launches."""
-    start(kernel, launch_size(items), tuple(argument(a) for a in arguments))
+    given = tuple(argument(a) for a in arguments)
+    key = (kernel, *(getattr(a, "dtype", type(a)) for a in given))
+    with nullcontext() if key in _COMPILED else compiling():
+        start(kernel, launch_size(items), given)
+    _COMPILED.add(key)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Processes of a user compile one after the other: Numba may keep two of their kernels under each other's name otherwise.
+
+    Waits PATIENCE seconds at most.
+    """
+    with (cache_folder() / "compiling.lock").open("w") as lock:
+        until = time.monotonic() + PATIENCE
+        while not _locked(lock.fileno()) and time.monotonic() < until:
+            time.sleep(0.01)
+        yield  # closing gives the lock back
+
+
+def _locked(file: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # where there is none nor is there CUDA with more than one process
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def start(kernel: Any, size: tuple[int, int], arguments: tuple[Any, ...], stream: Any = 0) -> None:
@@ -136,11 +175,14 @@ def told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        kind = type(error).__name__
-        if kind in FAULTS:
-            if "out of memory" in str(error).lower().replace("_", " ") or kind == "OutOfMemoryError":
-                cure = "end what else uses the GPU, use more of them, or make the network smaller"
-                raise MemoryError(f"the GPU has no memory left ({error}); {cure}") from error
+        kind, kinds, said = type(error).__name__, {c.__name__ for c in type(error).__mro__}, str(error).lower().replace("_", " ")
+        full = "out of memory" in said or "OutOfMemoryError" in kinds
+        if (full and kinds & FAULTS) or (isinstance(error, MemoryError) and "bad alloc" in said):  # the latter: CuPy's sort
+            cure = "end what else uses the GPU, use more of them, or make the network smaller"
+            raise MemoryError(f"the GPU has no memory left ({error}); {cure}") from error
+        if kinds & MISSING:
+            raise DeviceError(f"kernels can't be compiled here ({kind}: {error}); {ADVICE}") from error
+        if kinds & FAULTS:
             cure = "look at nvidia-smi, and start the simulation again in a new process"
             raise DeviceError(f"the GPU failed or was lost ({kind}: {error}); {cure}") from error
         raise
@@ -153,10 +195,11 @@ def wait() -> None:
 
 
 def give_back() -> None:
-    """Return memory that nothing uses to the device, for others."""
+    """Return memory that nothing uses to the device, and what was pinned for uploads to the host, for others."""
     if not SIMULATED:
         wait()
         arrays().get_default_memory_pool().free_all_blocks()
+        arrays().get_default_pinned_memory_pool().free_all_blocks()
 
 
 def to_host(array: Any) -> npt.NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from eventsnn.backends.cuda.device import SIMULATED, argument, launch_size, start, wait
+from eventsnn.backends.cuda.device import SIMULATED, argument, compiling, launch_size, start, wait
 
 _CAPTURING = threading.Lock()
 """Parts of one process capture one after the other."""
@@ -54,10 +54,11 @@ class Steps:
     def compile(self) -> None:
         """Compile and load every kernel, which a capture can't; the control array must forbid steps."""
         if not SIMULATED:
-            for kernel, size, arguments in self._first:
-                start(kernel, size, arguments)
-            self.once()
-            wait()
+            with compiling():
+                for kernel, size, arguments in self._first:
+                    start(kernel, size, arguments)
+                self.once()
+                wait()
 
     def _graph(self, steps: int) -> Any:
         if steps not in self._graphs:
@@ -69,8 +70,11 @@ class Steps:
                 self._stream = device.create_stream()
             with _CAPTURING:
                 builder = device.create_graph_builder()
-                builder.begin_building()
-                for _ in range(steps):
-                    self.once(builder)
-                self._graphs[steps] = builder.end_building().complete()
+                try:
+                    builder.begin_building()
+                    for _ in range(steps):
+                        self.once(builder)
+                    self._graphs[steps] = builder.end_building().complete()
+                finally:
+                    builder.close()
         return self._graphs[steps]
