@@ -1,4 +1,4 @@
-"""Backend cuda gives the bits of backend cpu: on a GPU (`pytest -m gpu`), and in Numba's simulator (test_cuda_simulator.py)."""
+"""Backend cuda gives the bits of backend cpu: on a GPU (`pytest -m gpu`), and without one (test_cuda_without_gpu.py)."""
 
 from __future__ import annotations
 
@@ -172,7 +172,9 @@ def test_pieces_and_a_log_that_fills_up(reference: Result, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_parts_on_devices(parts: int, reference: Result) -> None:
+def test_parts_on_devices(parts: int, reference: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    if parts == 3:  # more spikes than are delivered at once
+        monkeypatch.setattr("eventsnn.backends.cuda.block.MAIL_ITEMS", 2)
     assert_same(result(mixed(), STATES, (2.0, 3.0), backend="cuda", parts=parts), reference)
 
 

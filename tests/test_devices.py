@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster
 
 import eventsnn as snn
 from eventsnn.cli import main
-from eventsnn.devices import Gpu, find_gpu
+from eventsnn.devices import Gpu, find_gpu, misfit
 from eventsnn.lower import lower
 from eventsnn.models import IafPscExp
 from eventsnn.scheduler.errors import PlanError
@@ -33,15 +33,12 @@ def runtime(**changes: Any) -> SimpleNamespace:
         "major": 9,
         "minor": 0,
         "name": b"H200",
-        "pciDomainID": 0,
-        "pciBusID": 27,
-        "pciDeviceID": 0,
+        "uuid": b"\x12\xab",
         "multiProcessorCount": 132,
     }
     facts.update(changes.pop("facts", {}))
     whole = {
         "driverGetVersion": lambda: 13000,
-        "getDeviceCount": lambda: 1,
         "getDeviceProperties": lambda number: facts,
         "memGetInfo": lambda: (100, 200),
         "CUDARuntimeError": CudaError,
@@ -66,12 +63,12 @@ def found(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Gpu | str:
     return find_gpu()
 
 
-def lost() -> int:
+def lost(*_: object) -> int:
     raise CudaError("cudaErrorDeviceUnavailable: the device is gone")
 
 
 def test_a_gpu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found(monkeypatch) == Gpu("H200", "00:1b:00", 200, 107, (9, 0), 132)
+    assert found(monkeypatch) == Gpu("H200", "12ab", 200, 107, (9, 0), 132)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +76,10 @@ def test_a_gpu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"driverGetVersion": lambda: 0}, "this machine has no NVIDIA driver; install one, or use backend='cpu'"),
         ({"driverGetVersion": lambda: 12080}, "the NVIDIA driver knows CUDA 12.8, and 13.0 is needed; install a newer driver"),
-        ({"getDeviceCount": lambda: 0}, "no GPU is visible to this process; look at nvidia-smi and CUDA_VISIBLE_DEVICES"),
-        ({"getDeviceCount": lost}, "CUDA can't be used: cudaErrorDeviceUnavailable: the device is gone; look at nvidia-smi"),
+        ({"getDeviceProperties": lost}, "CUDA can't be used: cudaErrorDeviceUnavailable: the device is gone; look at nvidia-smi"),
         ({"facts": {"major": 6, "minor": 1}}, "H200 has compute capability 6.1, and 7.5 is needed"),
     ],
-    ids=["no driver", "old driver", "no device", "lost device", "old device"],
+    ids=["no driver", "old driver", "lost device", "old device"],
 )
 def test_what_is_missing_is_told(changes: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     message = found(monkeypatch, **changes)
@@ -96,6 +92,14 @@ def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr("importlib.util.find_spec", lambda asked, package=package: None if asked == package else True)
             assert find_gpu() == f"the package {name} is not installed; python -m pip install 'eventsnn[cuda]' brings it"
+
+
+def test_a_numpy_that_does_not_fit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, fits in (("2.4.6", True), ("2.5.0", False), ("3.0.0rc1", False)):
+        monkeypatch.setattr("importlib.metadata.version", lambda name, version=version: version)
+        said = misfit()
+        assert (said is None) == fits
+        assert fits or said == f"numba-cuda does not work with numpy {version}; python -m pip install 'numpy<2.5' mends it"
 
 
 @pytest.mark.parametrize(

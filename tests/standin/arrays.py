@@ -54,9 +54,19 @@ class Array:
     ndim = property(lambda self: self.values.ndim)
     nbytes = property(lambda self: self.values.nbytes)
 
-    def get(self) -> npt.NDArray[Any]:
+    def get(self, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """A copy for the host."""
-        return self.values.copy()
+        if out is None:
+            return self.values.copy()
+        assert (out.shape, out.dtype) == (self.shape, self.dtype)
+        out[...] = self.values
+        return out
+
+    def set(self, values: npt.NDArray[Any]) -> None:
+        """Take up values of the host."""
+        if (values.shape, values.dtype) != (self.shape, self.dtype) or not self.values.flags.c_contiguous:
+            raise ValueError("shape and type have to be those of the array")
+        self.values[...] = values
 
     def astype(self, dtype: Any) -> Array:
         """A copy of another type."""

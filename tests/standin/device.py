@@ -41,6 +41,7 @@ def install(simulated: bool = True) -> None:
     device.most_blocks = lambda: BLOCKS  # type: ignore[assignment]
     device.argument = steps.argument = lambda a: a
     device.start = steps.start = start
+    device.pinned = lambda a: np.empty(a.shape, a.dtype)
     device.wait = steps.wait = device.give_back = lambda: None
     steps.SIMULATED = True  # no graphs
 

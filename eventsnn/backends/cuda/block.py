@@ -12,7 +12,7 @@ import numpy.typing as npt
 from eventsnn.backends.cpu.plastic import order
 from eventsnn.backends.cpu.strands import Strand
 from eventsnn.backends.cuda.currents import launch_of
-from eventsnn.backends.cuda.device import arrays, give_back, launch, to_host
+from eventsnn.backends.cuda.device import arrays, give_back, to_host
 from eventsnn.backends.cuda.drives import inputs_of, sources_of
 from eventsnn.backends.cuda.kernels import SIZE, load
 from eventsnn.backends.cuda.plastic import Plastic
@@ -28,6 +28,8 @@ from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, NoiseStimulus
 I8 = npt.NDArray[np.int64]
 LOG_ITEMS = 1 << 20
 """Spikes that the device keeps, at least, before the host takes them."""
+MAIL_ITEMS = 1 << 16
+"""Spikes of peers that are delivered at once."""
 SAMPLE_BYTES = 1 << 26
 """Memory of the samples of one recording between two collections."""
 
@@ -118,8 +120,11 @@ class Block:
         self.samplers = [s for k, r in enumerate(spec.recordings) if r.what != "spikes" for s in self._sampler(k, r)]
         self.worst = sum((m.high - m.low) * m.spec.multiplicity for m in self.neurons.members)
         """Most spikes of one step."""
-        self.control = xp.zeros(SIZE, np.int64)
-        self.log = xp.zeros(max(LOG_ITEMS, 2 * self.worst), np.int64)
+        self.words = xp.zeros(SIZE + max(LOG_ITEMS, 2 * self.worst), np.int64)
+        """What the host reads: the control array and the log behind it."""
+        self.control, self.log = self.words[:SIZE], self.words[SIZE:]
+        self.mail = xp.zeros(0, np.int64)
+        """Spikes that peers sent."""
         self.table = self._build()
         ring = (self.slots - 1, self.receptors, self.neurons.n, self.ring32, self.ring64)
         drawn = self.incoming.procedural()
@@ -187,11 +192,9 @@ class Block:
             out[drawn.senders] = True
         return out
 
-    def deliver(self, items: Any) -> None:
-        """Deliver spikes (step << 32 | id) that others sent."""
-        launch(load().deliver_given, 1 << 30, items, len(items), *self.delivery())
-        for p in (*self.incoming.plastic.values(), *self.procedural):
-            p.deliver(items)
+    def cross(self) -> None:
+        """Make room for what peers send; launches must be made anew."""
+        self.mail = arrays().zeros(MAIL_ITEMS, np.int64)
 
     def pending(self, now: int) -> Pending:
         """All input that is on its way."""
@@ -227,16 +230,22 @@ class Block:
         """Bytes on the device."""
         n = self.neurons
         held = (*n.states, n.refractory, n.flags, n.spikes, n.current, n.ids)
-        waiting = (self.log, self.ring32, self.ring64, self.arrived32, self.arrived64, *(s.ring for s in self.samplers))
+        rings = (self.ring32, self.ring64, self.arrived32, self.arrived64, *(s.ring for s in self.samplers))
         drawn = sum(p.nbytes for p in self.procedural)
-        return drawn + self.synapse_bytes + sum(int(a.nbytes) for a in (*held, *waiting))
+        return drawn + self.synapse_bytes + sum(int(a.nbytes) for a in (*held, *rings, self.words, self.mail))
 
     # ---- the launches of a step
 
-    def steps(self, now: int) -> Steps:
-        """In order: spikes that reach synapses that change, currents, Poisson sources, updates, relays, given spikes, samples,
-        what neurons leave in synapses that change, delivery with the next Poisson input."""
-        out, changing = Steps(), self.incoming.plastic.values()
+    def steps(self, now: int, epoch: int) -> Steps:
+        """In order: what peers sent, spikes that reach synapses that change, currents, Poisson sources, updates, relays, given
+        spikes, samples, what neurons leave in synapses that change, delivery with the next Poisson input."""
+        out, changing = Steps(epoch), self.incoming.plastic.values()
+        if len(self.mail):
+            out.given(load().deliver_given, 1 << 30, self.control, self.mail, *self.delivery())
+            for p in changing:
+                p.given(out, self.mail)
+            for drawn in self.procedural:
+                drawn.given(out, self.control, self.mail)
         for p in changing:
             wide = self.spec.populations[p.projection.post].receptors[p.receptor].wide
             place = {"slots_mask": self.slots - 1, "receptors": self.receptors, "size": self.neurons.n, "wide": int(wide)}

@@ -37,6 +37,8 @@ _TURN = threading.Lock()
 """The simulator runs one kernel at a time."""
 _COMPILED: set[tuple[Any, ...]] = set()
 """Kernels, with types of arguments, that this process has launched."""
+PINNED = 1 << 26
+"""Bytes of the largest copy for which memory is pinned, which takes time and is not given back to the system."""
 PATIENCE = 60.0
 """Seconds for which another process may compile."""
 ADVICE = "run with backend='cpu', or install eventsnn[cuda] on a machine with an NVIDIA GPU and a driver for CUDA 13"
@@ -177,7 +179,7 @@ def told() -> Iterator[None]:
     except Exception as error:
         kind, kinds, said = type(error).__name__, {c.__name__ for c in type(error).__mro__}, str(error).lower().replace("_", " ")
         full = "out of memory" in said or "OutOfMemoryError" in kinds
-        if (full and kinds & FAULTS) or (isinstance(error, MemoryError) and "bad alloc" in said):  # the latter: CuPy's sort
+        if (full and kinds & FAULTS) or (isinstance(error, MemoryError) and "bad_alloc" in str(error)):  # the latter: CuPy's sort
             cure = "end what else uses the GPU, use more of them, or make the network smaller"
             raise MemoryError(f"the GPU has no memory left ({error}); {cure}") from error
         if kinds & MISSING:
@@ -203,5 +205,22 @@ def give_back() -> None:
 
 
 def to_host(array: Any) -> npt.NDArray[Any]:
-    """A copy in the memory of the host."""
-    return np.array(array) if SIMULATED else array.get()
+    """A copy in the memory of the host: pinned, which a device writes without a detour, unless it is large."""
+    if SIMULATED:
+        return np.array(array)
+    return array.get(out=pinned(array) if 0 < array.nbytes <= PINNED else None)  # type: ignore[no-any-return]
+
+
+def pinned(array: Any) -> npt.NDArray[Any]:
+    """Pinned memory for a copy of an array of the device, from CuPy's pool."""
+    import cupyx
+
+    return cupyx.empty_pinned(array.shape, array.dtype)  # type: ignore[no-any-return]
+
+
+def put(array: Any, values: npt.NDArray[Any]) -> None:
+    """Write an array of the device, of the same type and shape."""
+    if SIMULATED:
+        array[...] = values
+    elif len(values):
+        array.set(values)

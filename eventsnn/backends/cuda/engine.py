@@ -12,8 +12,8 @@ from eventsnn.backends.cpu.exchange import STEP as PACKET_STEP
 from eventsnn.backends.cpu.memory import COUNT as ITEMS
 from eventsnn.backends.cpu.memory import append, contents, release
 from eventsnn.backends.cuda.block import Block
-from eventsnn.backends.cuda.device import arrays, give_back, to_host, told
-from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, FULL, RUN, SIZE, STEP, UNTIL, WORST
+from eventsnn.backends.cuda.device import give_back, put, to_host, told
+from eventsnn.backends.cuda.kernels import CAPACITY, COUNT, FULL, GIVEN, RUN, SIZE, STEP, UNTIL, WORST
 from eventsnn.backends.cuda.plastic import Plastic
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.snapshot import Pending
@@ -22,6 +22,8 @@ from eventsnn.spec import NetworkSpec, Slice
 
 I8 = npt.NDArray[np.int64]
 OWN, REMOTE = 1, 2
+GLANCE = 4096
+"""Spikes that are read along with the control array."""
 
 
 class Device:
@@ -50,6 +52,8 @@ class Device:
     def cross(self, crossing: Crossing | None, epoch: int) -> None:
         """Exchange spikes with peers every `epoch` steps."""
         self._crossing, self._epoch = crossing, epoch
+        if crossing is not None:
+            self._block.cross()
         for s in self._block.samplers:
             s.reserve(epoch // s.spec.every + 1)
         self._stale = True
@@ -81,10 +85,9 @@ class Device:
         if not self._stale:
             return
         with told():
-            self._steps = self._block.steps(now)
+            self._steps = self._block.steps(now, self._epoch)
             self._allow(now, now)
-            self._steps.compile()
-            self._block.deliver(arrays().zeros(0, np.int64))  # compiled now: later peers would wait for it
+            self._steps.compile()  # now: later, peers would wait for it
         self._stale = False
 
     def set_weights(self, projection: int, pieces: Sequence[npt.NDArray[np.float64]], now: int) -> None:
@@ -105,27 +108,27 @@ class Device:
             s.since = now
         while now < until:
             end = until if self._crossing is None else min(until, now + self._epoch)
-            self._receive()
             while now < end:
                 now = self._segment(now, end)
             if self._crossing is not None:
                 self._exchange(self._crossing, now)
         return now
 
-    def _allow(self, now: int, until: int) -> None:
+    def _allow(self, now: int, until: int, given: int = 0) -> None:
         control = np.zeros(SIZE, np.int64)
         control[[STEP, UNTIL, CAPACITY, WORST, RUN]] = now, until, len(self._block.log), self._block.worst, until > now
-        self._block.control[:] = arrays().asarray(control)
+        control[GIVEN] = given
+        put(self._block.control, control)
 
     def _segment(self, now: int, until: int) -> int:
         """Steps until the end, or until the log has no room for one more."""
-        self._allow(now, until)
+        self._allow(now, until, self._mail())
         self._steps.run(until - now)
-        control = to_host(self._block.control)
-        n = int(control[COUNT])
+        words = to_host(self._block.words[: SIZE + GLANCE])
+        control, n = words[:SIZE], int(words[COUNT])
         self.spikes += n
         if n and (self._recorded or self._crossing is not None):
-            items = to_host(self._block.log[:n])
+            items = words[SIZE : SIZE + n].copy() if n <= GLANCE else to_host(self._block.log[:n])
             if self._recorded:
                 self._kept.append(items)
             if self._crossing is not None:
@@ -146,13 +149,27 @@ class Device:
         if status:
             raise MemoryError(f"no memory for the spikes of other parts after step {now}")
 
+    def _mail(self) -> int:
+        """Lay the spikes that peers sent before the device; how many they are. What has no room is delivered at once."""
+        n, room = int(self.lists[REMOTE, ITEMS]), len(self._block.mail)
+        if not n:
+            return 0
+        items = contents(self.lists[REMOTE]).view(np.int64)
+        while len(items) > room:
+            put(self._block.mail, items[:room])
+            self._allow(0, 0, room)
+            self._steps.take()
+            items = items[room:]
+        put(self._block.mail[: len(items)], items)
+        self.lists[REMOTE, ITEMS] = 0
+        return len(items)
+
     def _receive(self) -> None:
         """Deliver the spikes that peers sent."""
-        n = int(self.lists[REMOTE, ITEMS])
+        n = self._mail()
         if n:
-            items = arrays().asarray(contents(self.lists[REMOTE]).view(np.int64))
-            self._block.deliver(items)
-            self.lists[REMOTE, ITEMS] = 0
+            self._allow(0, 0, n)
+            self._steps.take()
 
     def pending(self, now: int) -> list[Pending]:
         """All input that is on its way, of the block."""

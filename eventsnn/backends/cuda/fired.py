@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import cuda
 
 from eventsnn.backends.cuda.device import arrays, device, kernel, to_host, words
-from eventsnn.backends.cuda.kernels import CALLEES, first_from
+from eventsnn.backends.cuda.kernels import CALLEES, GIVEN, first_from
 from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import bind
 
@@ -29,10 +29,11 @@ def enter(row, slot, rows, fired, times, number):
 
 
 def enter_given(
-    items, count, low, mask, rows, fired, times, number, third_low, third_mask, third_rows, third_fired, third_times, third_number
-):
+    control, items, low, mask, rows, fired, times, number, third_low, third_mask, third_rows, third_fired, third_times,
+    third_number,
+):  # fmt: skip
     """Spikes (step << 32 | id) that other parts sent: of sources, and of those that modulate."""
-    for i in range(cuda.grid(1), count, cuda.gridsize(1)):
+    for i in range(cuda.grid(1), control[GIVEN], cuda.gridsize(1)):
         step = items[i] >> 32
         source = items[i] & 0xFFFFFFFF
         enter(source - low, step & mask, rows, fired, times, number)

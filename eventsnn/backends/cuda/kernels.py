@@ -20,10 +20,10 @@ from eventsnn.backends.cuda.device import device, kernel, words
 from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import DRAWS, bind
 
-STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, FULL, SIZE = range(10)
+STEP, UNTIL, START, COUNT, CAPACITY, WORST, RUN, TICKET, FULL, GIVEN, SIZE = range(11)
 """Fields of the control array: steps done, the last to do, first and next item of the log in this step, room in the log, most
-items of one step, whether steps are still to be done and there is room, blocks that have finished; and, counted from 1, a
-projection with a history that had no room."""
+items of one step, whether steps are still to be done and there is room, blocks that have finished; counted from 1, a
+projection with a history that had no room; and how many spikes of other parts wait to be delivered before the first step."""
 (
     FIRST_THRESHOLD,
     THRESHOLDS,
@@ -229,13 +229,13 @@ def deliver(
 
 
 def deliver_given(
-    log, count, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64
+    control, items, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights, ring32, ring64
 ):
     """Deliver spikes that other parts sent."""
-    if count > 0:
+    if control[GIVEN] > 0:
         deliver_items(
-            log, 0, count, row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets, weights,
-            ring32, ring64,
+            items, 0, control[GIVEN], row_of, lanes, mask, receptors, n, first, starts, heads, kinds, packed, ones, targets,
+            weights, ring32, ring64,
         )  # fmt: skip
 
 

@@ -84,9 +84,9 @@ class Plastic:
         out.add(made.tidy, 1 << 30, *self._given("tidy", more))
         out.add(made.cut, 1 << 30, *self._given("cut", more))
 
-    def deliver(self, items: Any) -> None:
+    def given(self, out: Steps, items: Any) -> None:
         """Take up spikes (step << 32 | id) that others sent."""
-        launch(load().enter_given, 1 << 30, items, len(items), *self.fired.arguments, *self.modulators.arguments)
+        out.given(load().enter_given, 1 << 30, self.control, items, *self.fired.arguments, *self.modulators.arguments)
 
     def make_up(self, now: int) -> None:
         """All synapses make up for the spikes of their targets that reached them up to `now` - delay. Changes no result."""

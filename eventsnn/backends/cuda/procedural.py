@@ -13,8 +13,8 @@ from numba import cuda
 
 from eventsnn.backends.cpu.listing import TARGETS
 from eventsnn.backends.cpu.strands import Strand, Targets, own_positions
-from eventsnn.backends.cuda.device import WARP, arrays, device, kernel, launch, words
-from eventsnn.backends.cuda.kernels import ANY, CALLEES, COUNT, POSITIVE, RUN, START, add_input, first_from
+from eventsnn.backends.cuda.device import WARP, arrays, device, kernel, words
+from eventsnn.backends.cuda.kernels import ANY, CALLEES, COUNT, GIVEN, POSITIVE, RUN, START, add_input, first_from
 from eventsnn.backends.cuda.steps import Steps
 from eventsnn.backends.loops import imported
 from eventsnn.backends.shared import DRAWS, below, bind, delay_steps, philox, quantile, stored_weight
@@ -121,16 +121,16 @@ def draw_again(
 
 
 def draw_again_given(
-    items, count, lanes, rule, first, pre_start, pre_n, pre_ids, post_start, post_n, post_ids, number, others, posts, places,
+    control, items, lanes, rule, first, pre_start, pre_n, pre_ids, post_start, post_n, post_ids, number, others, posts, places,
     owns, k0, k1, receptor, wide, constant, table, sign, magnitude, scale, limit, shift, delay, longest, mask, receptors, n,
     ring32, ring64,
 ):  # fmt: skip
     """Deliver spikes that other parts sent."""
-    if count > 0:
+    if control[GIVEN] > 0:
         draw_rows(
-            items, 0, count, lanes, rule, first, pre_start, pre_n, pre_ids, post_start, post_n, post_ids, number, others, posts,
-            places, owns, k0, k1, receptor, wide, constant, table, sign, magnitude, scale, limit, shift, delay, longest, mask,
-            receptors, n, ring32, ring64,
+            items, 0, control[GIVEN], lanes, rule, first, pre_start, pre_n, pre_ids, post_start, post_n, post_ids, number, others,
+            posts, places, owns, k0, k1, receptor, wide, constant, table, sign, magnitude, scale, limit, shift, delay, longest,
+            mask, receptors, n, ring32, ring64,
         )  # fmt: skip
 
 
@@ -185,9 +185,9 @@ class Procedural:
         """The launch of a step."""
         out.add(load().draw_again, 1 << 30, control, log, *self._arguments)
 
-    def deliver(self, items: Any) -> None:
-        """Spikes (step << 32 | id) that others sent."""
-        launch(load().draw_again_given, 1 << 30, items, len(items), *self._arguments)
+    def given(self, out: Steps, control: Any, items: Any) -> None:
+        """The launch for spikes (step << 32 | id) that others sent."""
+        out.given(load().draw_again_given, 1 << 30, control, items, *self._arguments)
 
 
 def _range(s: Subset) -> tuple[int, int, Any]:

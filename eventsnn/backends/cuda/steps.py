@@ -1,4 +1,4 @@
-"""The launches of one step; many steps are captured into a CUDA graph, so that the host pays once for a hundred of them."""
+"""The launches of one step; many steps are captured into a CUDA graph, so that the host pays once for all of them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ _CAPTURING = threading.Lock()
 """Parts of one process capture one after the other."""
 CAPTURED = (100, 10, 1)
 """Steps of the graphs that a run is put together from."""
+LONGEST = 200
+"""Steps of the longest graph."""
+Launch = tuple[Any, tuple[int, int], tuple[Any, ...]]
 
 
 class Steps:
-    """Launches in order: (kernel, (blocks, threads), arguments)."""
+    """Launches in order: (kernel, (blocks, threads), arguments). `epoch`: steps between two exchanges, one graph where it can."""
 
-    def __init__(self) -> None:
-        self._launches: list[tuple[Any, tuple[int, int], tuple[Any, ...]]] = []
-        self._first: list[tuple[Any, tuple[int, int], tuple[Any, ...]]] = []
-        self._graphs: dict[int, Any] = {}
+    def __init__(self, epoch: int = 1) -> None:
+        self._launches: list[Launch] = []
+        self._first: list[Launch] = []
+        self._given: list[Launch] = []
+        self._sizes = sorted({*CAPTURED, min(epoch, LONGEST)}, reverse=True)
+        self._graphs: dict[tuple[int, bool], Any] = {}
         self._stream: Any = None
 
     def add(self, kernel: Any, items: int, *arguments: Any) -> None:
@@ -30,38 +35,52 @@ class Steps:
         """A launch before the first of several steps."""
         self._first.append((kernel, launch_size(items), tuple(argument(a) for a in arguments)))
 
+    def given(self, kernel: Any, items: int, *arguments: Any) -> None:
+        """A launch for what peers sent, before all others."""
+        self._given.append((kernel, launch_size(items), tuple(argument(a) for a in arguments)))
+
+    def take(self, stream: Any = 0) -> None:
+        """Launch what peers sent."""
+        for kernel, size, arguments in self._given:
+            start(kernel, size, arguments, stream)
+
     def once(self, stream: Any = 0) -> None:
         """Launch one step."""
         for kernel, size, arguments in self._launches:
             start(kernel, size, arguments, stream)
 
     def run(self, steps: int) -> None:
-        """Launch so many steps, and wait for them. Those that the control array does not allow do nothing."""
-        for kernel, size, arguments in self._first:
-            start(kernel, size, arguments)
+        """Launch what peers sent and so many steps, and wait. Those that the control array does not allow do nothing."""
         if SIMULATED:
-            for _ in range(steps):
-                self.once()
+            self._several(steps, True, 0)
             return
         wait()
-        for many in CAPTURED:
+        first = True
+        for many in self._sizes:
             times, steps = divmod(steps, many)
             for _ in range(times):
-                self._graph(many).launch(self._stream)
+                self._graph(many, first).launch(self._stream)
+                first = False
         if self._stream is not None:
             self._stream.sync()
+
+    def _several(self, steps: int, first: bool, stream: Any) -> None:
+        if first:
+            self.take(stream)
+            for kernel, size, arguments in self._first:
+                start(kernel, size, arguments, stream)
+        for _ in range(steps):
+            self.once(stream)
 
     def compile(self) -> None:
         """Compile and load every kernel, which a capture can't; the control array must forbid steps."""
         if not SIMULATED:
             with compiling():
-                for kernel, size, arguments in self._first:
-                    start(kernel, size, arguments)
-                self.once()
+                self._several(1, True, 0)
                 wait()
 
-    def _graph(self, steps: int) -> Any:
-        if steps not in self._graphs:
+    def _graph(self, steps: int, first: bool) -> Any:
+        if (steps, first) not in self._graphs:
             from cuda.core import Device
 
             device = Device()
@@ -72,9 +91,8 @@ class Steps:
                 builder = device.create_graph_builder()
                 try:
                     builder.begin_building()
-                    for _ in range(steps):
-                        self.once(builder)
-                    self._graphs[steps] = builder.end_building().complete()
+                    self._several(steps, first, builder)
+                    self._graphs[steps, first] = builder.end_building().complete()
                 finally:
                     builder.close()
-        return self._graphs[steps]
+        return self._graphs[steps, first]
