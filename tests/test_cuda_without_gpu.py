@@ -21,7 +21,7 @@ from standin.device import FOLDER, operations
 
 FILES = [f"tests/test_{name}.py" for name in ("cuda_engine", "cuda_cluster", "rules_cuda", "neurons_cuda", "plasticity_cuda")]
 KERNELS = {
-    *("arrive", "current", "cut", "deliver", "deliver_given", "draw", "draw_again", "draw_again_given", "emit_poisson"),
+    *("arrive", "choose", "current", "cut", "deliver", "deliver_given", "draw", "draw_again", "draw_again_given", "emit_poisson"),
     *("enter_given", "given", "keep", "noise", "prepare", "relay", "sample", "tidy", "update", "wave"),
 }
 PLACES = [Path(p) / "nvidia" / "cu13" / "bin" / "ptxas" for p in sys.path]

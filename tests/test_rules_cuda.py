@@ -99,3 +99,23 @@ def test_connections_that_are_drawn_with_each_spike(where: dict[str, int]) -> No
     for name in ("a", "b"):
         assert expected[0][f"{name}/spikes"].sizes["event"] > 3
     assert_same(result(procedural(), states, (1.3, 2.7), backend="cuda", **where), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(isinstance(GPU, str), reason=f"no GPU: {GPU}")
+@pytest.mark.parametrize("room", [1 << 26, 40])
+def test_distinct_sources(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None, all, all but one, few and more than half of the candidates; all targets at once, and a few at a time."""
+    from eventsnn.backends.cpu import strands
+    from eventsnn.backends.cuda import choose, device
+
+    monkeypatch.setattr(choose, "ROOM", room)
+    degrees = np.array([0, 1, 7, 6, 3, 4, 0, 1, 20, 11, 9, 2])
+    candidates = np.array([5, 1, 7, 7, 7, 7, 0, 30, 20, 20, 20, 100_000])
+    posts = np.arange(12) * 3 + 1
+    expected = strands.distinct(posts, candidates, degrees, (7, 9))
+    found = device.to_host(choose.distinct(posts, candidates, degrees, (7, 9)))
+    np.testing.assert_array_equal(found, expected)
+    rows = np.split(expected, np.cumsum(degrees)[:-1])
+    for row, n in zip(rows, candidates, strict=True):
+        assert len(set(row.tolist())) == len(row) and (row < n).all()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from eventsnn.backends.cpu.connect import ANY, Draws
 from eventsnn.backends.cpu.located import resolved
-from eventsnn.backends.cpu.strands import Strand, Targets, no_sources, strands
+from eventsnn.backends.cpu.strands import Choose, Strand, Targets, no_sources, strands
 from eventsnn.backends.members import Members
 from eventsnn.spec import NetworkSpec, ProjectionSpec
 
@@ -18,8 +18,9 @@ from eventsnn.spec import NetworkSpec, ProjectionSpec
 class Incoming:
     """Strands by projection; weights that were set since replace those drawn."""
 
-    def __init__(self, spec: NetworkSpec, members: Members) -> None:
-        self._spec, self._members = spec, members
+    def __init__(self, spec: NetworkSpec, members: Members, choose: Choose | None = None) -> None:
+        """`choose`: who draws distinct sources of connections that are kept and do not change."""
+        self._spec, self._members, self._choose = spec, members, choose
         self.overrides: dict[int, npt.NDArray[np.float64]] = {}
         """By projection, in order (target, k)."""
         self.plastic: dict[int, Any] = {}
@@ -38,12 +39,13 @@ class Incoming:
         none = np.empty(0, np.int64)
         return Targets(*(np.concatenate([none, *x]) for x in (ranks, posts, places)))
 
-    def strands(self, projection: int) -> list[Strand]:
+    def strands(self, projection: int, choose: Choose | None = None) -> list[Strand]:
+        """Of a projection."""
         targets, described = self.targets(projection), self._spec.projections[projection]
         if not len(targets.posts) or not len(described.pre_subset):
             return []
         spec = self._resolved(projection, targets)
-        found = strands(spec, projection, targets, self.overrides.get(projection))
+        found = strands(spec, projection, targets, self.overrides.get(projection), choose=choose)
         return [replace(s, delay=described.delay) for s in found]
 
     def procedural(self) -> list[tuple[ProjectionSpec, Targets, list[Strand]]]:
@@ -70,7 +72,10 @@ class Incoming:
 
     def all(self) -> list[Strand]:
         """The strands of every projection that is kept, with in-degrees within the bounds that the input was scaled for."""
-        found = [s for k, p in enumerate(self._spec.projections) if not p.procedural for s in self.strands(k)]
+        found = []
+        for k, p in enumerate(self._spec.projections):
+            if not p.procedural:
+                found += self.strands(k, None if p.plasticity is not None else self._choose)
         for s in found:
             projection = self._spec.projections[s.projection]
             if int(s.draws.degrees.max(initial=0)) > projection.per_target:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from eventsnn.spec import (
     EverySource,
     FixedDegree,
     Given,
+    Key,
     NetworkSpec,
     ProjectionSpec,
     SameSource,
@@ -34,6 +36,8 @@ from eventsnn.values import bounds
 I8 = npt.NDArray[np.int64]
 NONE = np.empty(0, np.int64)
 NO_NUMBERS = np.empty(0, np.float64)
+Choose = Callable[[I8, I8, I8, Key], Any]
+"""Draws distinct sources: indices of targets, candidates, degrees, key -> positions in the pre subset."""
 LIMIT = {0: 2.0**62, 16: 32767.0, 32: WIDEST}
 
 
@@ -71,7 +75,8 @@ class Sources:
     rule: int
     degrees: I8
     selves: I8
-    listed: I8
+    listed: Any
+    """Positions in the pre subset, as whoever drew them keeps arrays."""
     order: I8
     """Positions of the listed edges in the user's arrays."""
     numbers: I8 = field(default_factory=lambda: NONE)
@@ -89,15 +94,18 @@ def strands(
     targets: Targets,
     given: npt.NDArray[np.float64] | None = None,
     sources: Sources | None = None,
+    choose: Choose | None = None,
 ) -> Iterator[Strand]:
     """Strands of projection `index` onto targets; `given` replaces its weights, in order (target, k).
 
-    `sources`: in place of those that the rule gives.
+    `sources`: in place of those that the rule gives; `choose`: who draws distinct sources.
     """
     projection = spec.projections[index]
     if not len(targets.posts) or not len(projection.pre_subset):
         return
-    if sources is None:
+    if sources is None and isinstance(projection.rule, DrawnSources):
+        sources = _drawn(projection.rule, projection, targets, choose or distinct)
+    elif sources is None:
         sources = sources_of(projection.rule, projection, targets)
     draws = _draws(projection, targets, sources, given)
     own = projection.plasticity.each if projection.plasticity is not None else ()
@@ -197,16 +205,25 @@ def sources_of(rule: object, p: ProjectionSpec, targets: Targets) -> Sources:
     raise TypeError(f"projection {p.name!r}: the CPU backend knows no rule {type(rule).__name__}")
 
 
+def distinct(posts: I8, candidates: I8, degrees: I8, key: Key) -> I8:
+    """Distinct numbers below `candidates`, as many as `degrees`, of every target: in order (target, k)."""
+    out = np.empty(int(degrees.sum()), np.int64)
+    distinct_sources(posts, candidates, degrees, *key, out)
+    return out
+
+
 @sources_of.register
 def _(rule: DrawnSources, p: ProjectionSpec, targets: Targets) -> Sources:
+    return _drawn(rule, p, targets, distinct)
+
+
+def _drawn(rule: DrawnSources, p: ProjectionSpec, targets: Targets, choose: Choose) -> Sources:
     selves = np.full(len(targets.posts), -1, np.int64) if rule.autapses else own_positions(p, targets)
-    candidates = len(p.pre_subset) - (selves >= 0)
-    degrees = _degrees(rule.degree, p, targets, candidates.astype(np.int64))
+    candidates = (len(p.pre_subset) - (selves >= 0)).astype(np.int64)
+    degrees = _degrees(rule.degree, p, targets, candidates)
     if not rule.distinct:
         return Sources(connect.RANDOM, degrees, selves, NONE, NONE)
-    listed = np.empty(int(degrees.sum()), np.int64)
-    distinct_sources(targets.posts, candidates.astype(np.int64), degrees, *p.key, listed)
-    return Sources(connect.LISTED, degrees, selves, listed, NONE)
+    return Sources(connect.LISTED, degrees, selves, choose(targets.posts, candidates, degrees, p.key), NONE)
 
 
 @sources_of.register

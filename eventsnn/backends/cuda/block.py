@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from eventsnn.backends.cpu.plastic import order
 from eventsnn.backends.cpu.strands import Strand
+from eventsnn.backends.cuda.choose import distinct
 from eventsnn.backends.cuda.currents import launch_of
 from eventsnn.backends.cuda.device import arrays, give_back, to_host
 from eventsnn.backends.cuda.drives import inputs_of, sources_of
@@ -106,7 +107,7 @@ class Block:
         xp = arrays()
         self.spec = spec
         self.neurons = Neurons(spec, slices)
-        self.incoming = Incoming(spec, self.neurons)
+        self.incoming = Incoming(spec, self.neurons, distinct)
         self.receptors = max((len(m.spec.receptors) for m in self.neurons.members), default=0) or 1
         self.slots = 1 << max((p.max_delay for p in spec.projections), default=1).bit_length()
         wide = {r.wide for m in self.neurons.members for r in m.spec.receptors}
