@@ -27,7 +27,8 @@ from eventsnn.devices import Gpu, find_gpu
 from eventsnn.lower import lower
 from eventsnn.models.networks import brunel, microcircuit
 
-RESULTS = Path(__file__).resolve().parent / "results" / "gpu.json"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
 REFERENCE = (0.903, 2.965, 4.414, 5.876, 7.569, 8.633, 1.105, 7.829)
 
 
@@ -156,15 +157,23 @@ def parts_of_a_step() -> dict[str, float]:
 
 def tests() -> dict[str, Any]:
     """`pytest -m gpu`: the bits of backend cpu, of every model, rule and synapse."""
-    files = [f"tests/test_{name}_cuda.py" for name in ("neurons", "plasticity", "rules")]
-    pytest = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    return _pytest(450.0, "-m", "gpu", *(str(f) for f in (ROOT / "tests").glob("test_*cuda*.py")))
+
+
+def references() -> dict[str, Any]:
+    """The tests against NEST's traces, closed forms and statistics, which take the GPU where there is one."""
+    names = ("engine_reference", "engine_bruteforce", "neurons_nest", "neurons_states", "plasticity", "networks_statistics")
+    return _pytest(300.0, *(f"tests/test_{name}.py" for name in names))
+
+
+def _pytest(timeout: float, *what: str) -> dict[str, Any]:
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     run = subprocess.Popen(
-        [*pytest, "tests/test_cuda_engine.py", *files],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=RESULTS.parents[2], env=environment,
-    )  # fmt: skip
+        [*pytest, *what], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment
+    )
     try:
-        said, late = run.communicate(timeout=450)[0], False
+        said, late = run.communicate(timeout=timeout)[0], False
     except subprocess.TimeoutExpired:
         run.kill()
         said, late = run.communicate(timeout=60)[0], True
@@ -180,7 +189,7 @@ def sanitizer() -> dict[str, Any]:
     out = {}
     for tool in ("memcheck", "racecheck"):
         command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", sys.executable, "-c", script]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=RESULTS.parents[2])
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
         out[tool] = {"returncode": done.returncode, "last": done.stdout[-600:]}
     return out
 
@@ -188,7 +197,9 @@ def sanitizer() -> dict[str, Any]:
 @click.command()
 @click.option("--time", "duration", default=10_000.0, show_default=True, help="ms of the full microcircuit.")
 @click.option("--out", default=str(RESULTS), show_default=True, help="Where the figures go.")
-@click.option("--skip", multiple=True, help="Leave out: full, identity, recorded, tests, parts, cases, scaling, sanitizer.")
+@click.option(
+    "--skip", multiple=True, help="Leave out: full, identity, recorded, tests, references, parts, cases, scaling, sanitizer."
+)
 def main(duration: float, out: str, skip: tuple[str, ...]) -> None:
     """Measure, and keep every figure as soon as it is there."""
     gpu = find_gpu()
@@ -200,6 +211,7 @@ def main(duration: float, out: str, skip: tuple[str, ...]) -> None:
         "identity": identity,
         "recorded": lambda: full(True, duration),
         "tests": tests,
+        "references": references,
         "parts": parts_of_a_step,
         "cases": lambda: [case(name) for name in ("brunel", "pd01", "cuba", "cobahh", "hpc", "small1000", "small100")],
         "scaling": lambda: [scaling(n) for n in (10_000, 100_000, 1_000_000)],

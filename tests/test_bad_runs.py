@@ -260,7 +260,7 @@ def test_a_simulation_that_is_only_looked_at_leaves_no_folder(tmp_path: Path) ->
 def test_a_machine_that_is_too_small_is_told_with_both_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(placement, "_memory", lambda: 1000)
     with pytest.raises(PlanError, match=r"part 0 \(exc, noise, train, parrot\) needs about .* and here has .*; use more workers"):
-        snn.Simulation(network(), store=tmp_path / "run.zarr")
+        snn.Simulation(network(), store=tmp_path / "run.zarr", backend="cpu")
     assert files(tmp_path) == {}
 
 

@@ -20,6 +20,8 @@ import pytest
 from standin.device import FOLDER, operations
 
 FILES = [f"tests/test_{name}.py" for name in ("cuda_engine", "cuda_cluster", "rules_cuda", "neurons_cuda", "plasticity_cuda")]
+LARGE = ["tests/test_networks_cuda.py"]
+"""Too large for the simulator."""
 KERNELS = {
     *("arrive", "choose", "current", "cut", "deliver", "deliver_given", "draw", "draw_again", "draw_again_given", "emit_poisson"),
     *("enter_given", "given", "keep", "noise", "prepare", "relay", "sample", "tidy", "update", "wave"),
@@ -44,11 +46,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(root: Path, folder: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """The tests of backend cuda, started at once: this takes minutes."""
     started = {}
-    for name, more in (
-        ("simulator", {"NUMBA_ENABLE_CUDASIM": "1"}),
-        ("stand-in", {"EVENTSNN_STANDIN": "1", FOLDER: str(folder)}),
+    for name, files, more in (
+        ("simulator", FILES, {"NUMBA_ENABLE_CUDASIM": "1"}),
+        ("stand-in", FILES + LARGE, {"EVENTSNN_STANDIN": "1", FOLDER: str(folder)}),
     ):
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *FILES]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *files]
         environment = {k: v for k, v in os.environ.items() if k not in {"NUMBA_ENABLE_CUDASIM", "EVENTSNN_STANDIN"}} | more
         environment["PYTHONPATH"] = os.pathsep.join([str(root / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])])
         started[name] = subprocess.Popen(

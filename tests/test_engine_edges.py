@@ -161,7 +161,7 @@ def test_no_block_is_larger_than_its_indices(monkeypatch: pytest.MonkeyPatch) ->
     net = snn.Network(seed=1, dt=0.1)
     for k, n in enumerate((1, 7, 8, 1, 1, 5, 9)):
         net.population(f"p{k}", n, CALM)
-    with snn.Simulation(net, threads=1) as sim:
+    with snn.Simulation(net, threads=1, backend="cpu") as sim:
         blocks = sim._parts._engines[0].part._engine.blocks  # type: ignore[attr-defined]
         assert sum(b.neurons.n for b in blocks) == 32
         assert max(b.neurons.n for b in blocks) <= 8
