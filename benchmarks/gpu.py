@@ -194,11 +194,29 @@ def sanitizer() -> dict[str, Any]:
     return out
 
 
+def profile() -> dict[str, Any]:
+    """Time, traffic and load of the launches of three steps of the full microcircuit, by Nsight Compute."""
+    if not shutil.which("ncu"):
+        return {"skipped": "ncu is not installed"}
+    metrics = ("gpu__time_duration.sum", "dram__bytes.sum", "sm__throughput.avg.pct_of_peak_sustained_elapsed")
+    options = ["--clock-control", "none", "--csv", "--metrics", ",".join(metrics), "--launch-skip", "2000", "--launch-count", "6"]
+    names = ["--kernel-name-base", "mangled", "--kernel-name", "regex:update|deliver"]
+    script = "import eventsnn as snn; from eventsnn.models.networks import microcircuit; "
+    script += "sim = snn.Simulation(microcircuit(1.0), backend='cuda'); sim.run(150.0); sim.close()"
+    done = subprocess.run(
+        ["ncu", *options, *names, sys.executable, "-c", script], capture_output=True, text=True, timeout=240, cwd=ROOT
+    )
+    rows = [line for line in done.stdout.splitlines() if line.startswith('"')]
+    return {"returncode": done.returncode, "rows": rows, "last": done.stdout[-600:] if not rows else ""}
+
+
 @click.command()
 @click.option("--time", "duration", default=10_000.0, show_default=True, help="ms of the full microcircuit.")
 @click.option("--out", default=str(RESULTS), show_default=True, help="Where the figures go.")
 @click.option(
-    "--skip", multiple=True, help="Leave out: full, identity, recorded, tests, references, parts, cases, scaling, sanitizer."
+    "--skip",
+    multiple=True,
+    help="Leave out: full, identity, recorded, tests, references, parts, profile, cases, scaling, sanitizer.",
 )
 def main(duration: float, out: str, skip: tuple[str, ...]) -> None:
     """Measure, and keep every figure as soon as it is there."""
@@ -213,6 +231,7 @@ def main(duration: float, out: str, skip: tuple[str, ...]) -> None:
         "tests": tests,
         "references": references,
         "parts": parts_of_a_step,
+        "profile": profile,
         "cases": lambda: [case(name) for name in ("brunel", "pd01", "cuba", "cobahh", "hpc", "small1000", "small100")],
         "scaling": lambda: [scaling(n) for n in (10_000, 100_000, 1_000_000)],
         "sanitizer": sanitizer,

@@ -122,7 +122,7 @@ def _state(spec: NetworkSpec, here: dict[int, list[Slice]], neurons: int) -> flo
     stimuli = sum(_stimulus(s, here.get(s.population, []), real) for s in spec.stimuli)
     worst = sum((piece.stop - piece.start) * spec.populations[k].multiplicity for k, found in here.items() for piece in found)
     samples = sum(_samples(r, here.get(r.population, [])) for r in spec.recordings if r.what != "spikes")
-    return columns * float(neurons) + stimuli + 8.0 * max(LOG_ITEMS, 2 * worst) + samples
+    return columns * float(neurons) + stimuli + 8.0 * (LOG_ITEMS + worst) + samples
 
 
 def _stimulus(stimulus: Stimulus, slices: Sequence[Slice], real: int) -> float:

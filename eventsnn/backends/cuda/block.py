@@ -28,7 +28,7 @@ from eventsnn.spec import CurrentStimulus, Equations, NetworkSpec, NoiseStimulus
 
 I8 = npt.NDArray[np.int64]
 LOG_ITEMS = 1 << 20
-"""Spikes that the device keeps, at least, before the host takes them."""
+"""Spikes that the device keeps before the host takes them; there is room for those of one more step."""
 MAIL_ITEMS = 1 << 16
 """Spikes of peers that are delivered at once."""
 SAMPLE_BYTES = 1 << 26
@@ -121,7 +121,7 @@ class Block:
         self.samplers = [s for k, r in enumerate(spec.recordings) if r.what != "spikes" for s in self._sampler(k, r)]
         self.worst = sum((m.high - m.low) * m.spec.multiplicity for m in self.neurons.members)
         """Most spikes of one step."""
-        self.words = xp.zeros(SIZE + max(LOG_ITEMS, 2 * self.worst), np.int64)
+        self.words = xp.zeros(SIZE + LOG_ITEMS + self.worst, np.int64)
         """What the host reads: the control array and the log behind it."""
         self.control, self.log = self.words[:SIZE], self.words[SIZE:]
         self.mail = xp.zeros(0, np.int64)
