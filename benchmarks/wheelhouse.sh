@@ -14,6 +14,6 @@ done
 python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version "$python" --implementation cp \
     "${platforms[@]}" -d "$out" \
     dask distributed zarr numcodecs donfig google-crc32c msgpack msgspec zict tblib tornado locket partd toolz cloudpickle \
-    sortedcontainers pyyaml psutil dask-cuda nvidia-ml-py typing_extensions xarray pytest pluggy iniconfig pytest-timeout hypothesis \
+    sortedcontainers pyyaml psutil dask-cuda nvidia-ml-py typing_extensions xarray pytest pluggy iniconfig pygments pytest-timeout hypothesis \
     "numpy<2.5" numba-cuda==0.30.4 cuda-core==1.2.2 cuda-bindings==13.5.0 cuda-pathfinder==1.9.0
 ls -l "$out"

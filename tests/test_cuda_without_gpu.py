@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 from standin.device import FOLDER, operations
 
-FILES = [f"tests/test_{name}.py" for name in ("cuda_engine", "cuda_cluster", "rules_cuda", "neurons_cuda", "plasticity_cuda")]
-LARGE = ["tests/test_networks_cuda.py"]
+ENGINE = [f"tests/test_{name}.py" for name in ("cuda_engine", "cuda_cluster", "rules_cuda")]
+MODELS = [f"tests/test_{name}.py" for name in ("neurons_cuda", "plasticity_cuda")]
+NETWORKS = ["tests/test_networks_cuda.py"]
 """Too large for the simulator."""
 KERNELS = {
     *("arrive", "choose", "current", "cut", "deliver", "deliver_given", "draw", "draw_again", "draw_again_given", "emit_poisson"),
@@ -46,9 +47,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(root: Path, folder: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """The tests of backend cuda, started at once: this takes minutes."""
     started = {}
+    standin = {"EVENTSNN_STANDIN": "1", FOLDER: str(folder)}
     for name, files, more in (
-        ("simulator", FILES, {"NUMBA_ENABLE_CUDASIM": "1"}),
-        ("stand-in", FILES + LARGE, {"EVENTSNN_STANDIN": "1", FOLDER: str(folder)}),
+        ("simulator", ENGINE + MODELS, {"NUMBA_ENABLE_CUDASIM": "1"}),
+        ("stand-in, engine", ENGINE + NETWORKS, standin),
+        ("stand-in, models", MODELS, standin),
     ):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *files]
         environment = {k: v for k, v in os.environ.items() if k not in {"NUMBA_ENABLE_CUDASIM", "EVENTSNN_STANDIN"}} | more
@@ -64,12 +67,12 @@ def runs(root: Path, folder: Path) -> Iterator[dict[str, subprocess.Popen[str]]]
             run.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("where", ["simulator", "stand-in"])
-def test_the_bits_of_backend_cpu(where: str, runs: dict[str, subprocess.Popen[str]]) -> None:
+@pytest.mark.parametrize(("where", "skipped"), [("simulator", ["1"]), ("stand-in, engine", ["1"]), ("stand-in, models", [])])
+def test_the_bits_of_backend_cpu(where: str, skipped: list[str], runs: dict[str, subprocess.Popen[str]]) -> None:
     said, _ = runs[where].communicate(timeout=WAIT)
     assert runs[where].returncode == 0, said[-8000:]
     assert re.search(r"\d+ passed", said)
-    assert re.findall(r"(\d+) skipped", said) == ["1"], said[-2000:]  # dask-cuda asks a real GPU
+    assert re.findall(r"(\d+) skipped", said) == skipped, said[-2000:]  # dask-cuda asks a real GPU
 
 
 def machine_code(elf: bytes) -> dict[bytes, bytes]:
@@ -101,7 +104,7 @@ def test_kernels_are_assembled_without_spills_and_nothing_is_contracted(folder: 
         assert made[0] and made[0] == made[1], f"{f.name}: ptxas fuses a product into a sum"
 
 
-def test_the_check_of_contraction_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_of_contraction_can_fail() -> None:
     from numba import types
     from numba.cuda import compile_ptx
     from standin.device import forbidden
@@ -114,3 +117,22 @@ def test_the_check_of_contraction_can_fail(monkeypatch: pytest.MonkeyPatch) -> N
         allowed = str(compile_ptx(fused, signature, cc=(9, 0))[0])
     assert any(x.startswith("fma") for x in operations(allowed))
     assert not any(x.startswith("fma") for x in operations(found[-1]))
+
+
+def test_the_check_of_machine_code_can_fail(tmp_path: Path) -> None:
+    """ptxas itself fuses what NVVM has left without a rounding."""
+    if PTXAS is None:
+        pytest.skip("there is no ptxas")
+    head = ".version 9.0\n.target sm_90\n.address_size 64\n.visible .entry k(.param .u64 o) { .reg .f64 %fd<4>; .reg .b64 %rd<3>;"
+    load = "ld.param.u64 %rd1, [o]; cvta.to.global.u64 %rd2, %rd1; ld.global.f64 %fd1, [%rd2];"
+    found = []
+    for product in ("mul.f64", "mul.rn.f64"):
+        text = f"{head} {load} {product} %fd2, %fd1, %fd1; add.f64 %fd3, %fd2, %fd1; st.global.f64 [%rd2], %fd3; ret; }}"
+        source = tmp_path / "k.ptx"
+        source.write_text(text)
+        for leave in ("true", "false"):
+            out = tmp_path / leave
+            subprocess.run([PTXAS, "-arch=sm_90", f"-fmad={leave}", "-c", str(source), "-o", str(out)], check=True, timeout=60)
+            found.append(machine_code(out.read_bytes()))
+    assert found[0] != found[1]
+    assert found[2] == found[3] != {}

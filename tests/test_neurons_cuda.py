@@ -9,6 +9,7 @@ from test_cuda_engine import GPU, assert_same, result
 from test_neurons_steps import GIVEN, MODELS, drive
 
 import eventsnn as snn
+from eventsnn.devices import Gpu
 from eventsnn.models import (
     AcCurrent,
     AllToAll,
@@ -27,7 +28,7 @@ from eventsnn.spec import Equations
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(isinstance(GPU, str), reason=f"no GPU: {GPU}")]
 N = 2 if config.ENABLE_CUDASIM else 500
-LONG = 1.2 if config.ENABLE_CUDASIM else 50.0
+LONG = 1.2 if config.ENABLE_CUDASIM else 20.0 if isinstance(GPU, Gpu) and GPU.simulated else 50.0
 
 
 def everyone(precision: str, names: tuple[str, ...] = ()) -> snn.Network:
