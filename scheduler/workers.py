@@ -49,7 +49,7 @@ def cluster_places(client: Client, parts: int | None, backend: str = "cpu", with
                 f"{'at least ' if parts is None else ''}{wanted} needed; start workers, or ask for fewer parts"
             )
         time.sleep(0.05)
-    gpus = {} if backend == "cpu" else _gpus(client, list(found), max(FIRST_LOOK, until - time.monotonic()))
+    gpus = {} if backend == "cpu" else _gpus(client, list(found), max(min(FIRST_LOOK, timeout), until - time.monotonic()))
     return [
         Place(address, info["host"], int(info["nthreads"]), int(info["memory_limit"] or 0), gpus.get(address, "not looked for"))
         for address, info in sorted(found.items())
@@ -57,7 +57,7 @@ def cluster_places(client: Client, parts: int | None, backend: str = "cpu", with
 
 
 FIRST_LOOK = 30.0
-"""Seconds, at least, in which a worker can load what it looks for its GPU with."""
+"""Seconds, where there is as much time at all, in which a worker can load what it looks for its GPU with."""
 
 
 def _gpus(client: Client, workers: list[str], timeout: float) -> dict[str, Gpu | str]:
