@@ -128,7 +128,7 @@ class Device:
         control, n = words[:SIZE], int(words[COUNT])
         self.spikes += n
         if n and (self._recorded or self._crossing is not None):
-            items = words[SIZE : SIZE + n].copy() if n <= GLANCE else to_host(self._block.log[:n])
+            items = (words[SIZE : SIZE + n] if n <= GLANCE else to_host(self._block.log[:n])).copy()  # pinned memory is scarce
             if self._recorded:
                 self._kept.append(items)
             if self._crossing is not None:
