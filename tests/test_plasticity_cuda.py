@@ -141,18 +141,21 @@ def test_other_rules(make: Any, names: tuple[str, ...]) -> None:
     assert_same(result(make(), names, backend="cuda", parts=2), expected)
 
 
-@pytest.mark.parametrize(("before", "after"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])
+@pytest.mark.parametrize(
+    ("before", "after", "parts"),
+    [("cpu", "cuda", (1, 2)), ("cuda", "cpu", (1, 2)), ("cuda", "cuda", (1, 2)), ("cuda", "cuda", (2, 1))],
+)
 @pytest.mark.parametrize("make", [first, second])
-def test_a_checkpoint_of_the_other_backend(tmp_path: Path, before: str, after: str, make: Any) -> None:
+def test_a_checkpoint_of_the_other_backend(tmp_path: Path, before: str, after: str, parts: tuple[int, int], make: Any) -> None:
     names = FIRST if make is first else SECOND
     expected = result(make(), names, backend="cpu", threads=1)
     store = tmp_path / "run.zarr"
-    with snn.Simulation(make(), store=store, backend=before, threads=1) as sim:
+    with snn.Simulation(make(), store=store, backend=before, threads=1, parts=parts[0]) as sim:
         sim.run(PIECES[0])
         changed(sim, names)
         sim.run(0.7)
         sim.checkpoint()
-    with snn.resume(store, backend=after, parts=2) as sim:
+    with snn.resume(store, backend=after, parts=parts[1]) as sim:
         sim.run(round(PIECES[1] - 0.7, 1))
         found = {name: sim[name].weights()["weight"] for name in names}
     assert_same((snn.open(store).load(), found), expected)

@@ -119,7 +119,7 @@ def test_shifts_beyond_the_width(name: str, value: int, amount: int, expected: i
         ("cvt.rni.s64.f64 %rd0, %fd1", -3.5, np.int64(-4)),
         ("cvt.rzi.s64.f64 %rd0, %fd1", -2.7, np.int64(-2)),
         ("cvt.rzi.s64.f64 %rd0, %fd1", 1e300, np.int64(2**63 - 1)),
-        ("cvt.rzi.s64.f64 %rd0, %fd1", NAN, np.int64(0)),
+        ("cvt.rzi.s64.f64 %rd0, %fd1", NAN, np.int64(-(2**63))),
         ("cvt.rn.f32.f64 %f0, %fd1", 1.0 + 2.0**-24, np.float32(1.0)),
         ("cvt.f64.f32 %fd0, %f1", 0.5, np.float64(0.5)),
         ("abs.f64 %fd0, %fd1", -2.5, np.float64(2.5)),

@@ -140,6 +140,7 @@ def test_a_run_is_seen_while_it_runs_and_afterwards_no_more(client: Client) -> N
     await_(lambda: not any("eventsnn" in w["metrics"] for w in client.scheduler_info(n_workers=-1)["workers"].values()))
 
 
+@pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")  # bokeh's client, from Python 3.12 on
 def test_the_page_shows_what_heartbeats_tell(client: Client) -> None:
     pytest.importorskip("bokeh")
     url = client.dashboard_link.replace("/status", "/eventsnn")

@@ -16,7 +16,6 @@ FUNCTIONS = {
     "concatenate": set(),
     "cumsum": set(),
     "diff": set(),
-    "empty": set(),
     "flatnonzero": set(),
     "full": set(),
     "minimum": set(),
@@ -100,6 +99,8 @@ class Array:
         return self._part(np.asarray(self.values[_key(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(key, Array) and key.values.dtype != bool and len(np.unique(key.values)) != key.values.size:
+            raise ValueError("which value stays where an index comes twice is open")
         self.values[_key(key)] = _plain(value)
 
     def _part(self, values: npt.NDArray[Any]) -> Array:
@@ -151,6 +152,12 @@ class Module:
             return Array(np.asarray(getattr(np, name)(*(self._argument(x) for x in given), **named)))
 
         return call
+
+    def empty(self, shape: Any, dtype: Any = np.float64) -> Array:
+        """Memory that nobody has written yet: nothing may depend on it."""
+        made = np.empty(shape, dtype)
+        made.view(np.uint8).fill(0xA5)
+        return Array(made)
 
     def asarray(self, a: Any) -> Array:
         """A copy on the device; an array that lies there as it is."""

@@ -18,8 +18,10 @@ import numpy as np
 from standin.arrays import Array, Module
 
 CAPABILITY = (9, 0)
-BLOCKS = 3
-"""Blocks that run at once."""
+BLOCKS = (3, 1, 5, 2)
+"""Blocks that run at once, in turn: no result depends on it."""
+APART = 44
+"""Bits of the distance between the addresses of two arrays."""
 FOLDER = "EVENTSNN_STANDIN_PTX"
 """Where the PTX of all kernels that are launched is left."""
 OPERATION = r"\b(?:fma|mul|add|sub|div|rcp|sqrt)(?:\.rn)?\.f\d\d"
@@ -33,12 +35,13 @@ def install(simulated: bool = True) -> None:
     from eventsnn import devices
     from eventsnn.backends.cuda import device, steps
 
-    gpu = devices.Gpu("PTX on the CPU", "", 1 << 40, 1 << 40, CAPABILITY, BLOCKS, simulated)
+    gpu = devices.Gpu("PTX on the CPU", "", 1 << 40, 1 << 40, CAPABILITY, len(BLOCKS), simulated)
     devices.find_gpu = lambda: gpu
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=CAPABILITY)
     module = Module()
     device.arrays = lambda: module  # type: ignore[assignment, return-value]
-    device.most_blocks = lambda: BLOCKS  # type: ignore[assignment]
+    sizes = itertools.cycle(BLOCKS)
+    device.most_blocks = lambda: next(sizes)  # type: ignore[assignment]
     device.argument = steps.argument = lambda a: a
     device.start = steps.start = start
     device.pinned = lambda a: np.empty(a.shape, a.dtype)
@@ -54,6 +57,7 @@ _COMPILING = threading.Lock()
 
 def start(kernel: Any, size: tuple[int, int], arguments: tuple[Any, ...], stream: Any = 0) -> None:
     """A launch, in an order of threads that changes from launch to launch."""
+    from eventsnn.backends.cuda.kernels import TICKET
     from standin.program import Program, Span
 
     function = kernel.py_func
@@ -67,9 +71,10 @@ def start(kernel: Any, size: tuple[int, int], arguments: tuple[Any, ...], stream
     for name, a in zip(function.__code__.co_varnames, arguments, strict=False):
         if isinstance(a, Array):
             v, whole = a.values, a.whole
-            words += [0, 0, v.size, v.itemsize, v.ctypes.data, *v.shape, *v.strides]
-            watched = not (name == "control" and program.barriers)  # the last block to arrive ends the step: its ticket orders it
-            spans.append(Span(name, v.ctypes.data, v.nbytes, (whole.ctypes.data, whole.itemsize, whole.size), watched))
+            given = len(spans) + 1 << APART
+            words += [0, 0, v.size, v.itemsize, given, *v.shape, *v.strides]
+            ticket = TICKET * v.itemsize if name == "control" and program.barriers else -1
+            spans.append(Span(name, v.ctypes.data, v.nbytes, (whole.ctypes.data, whole.itemsize, whole.size), given, ticket))
         else:
             words.append(int(np.array(a, _dtype(a)).view(f"u{_dtype(a).itemsize}")))
     program.launch(function.__name__, np.array(words, np.uint64), spans, *size, next(_orders))

@@ -18,8 +18,10 @@ from standin import memory
 from standin.memory import (
     ADDRESS,
     BEGIN,
+    CROOKED,
     END,
     FIELDS,
+    GRID,
     HEAD,
     ITEM,
     KIND,
@@ -29,16 +31,19 @@ from standin.memory import (
     ORIGIN,
     OTHER,
     OUTSIDE,
+    OWNER,
     RACE,
     RANGES,
+    REAL,
     SHADOW,
+    TICKET,
     USE,
-    WATCHED,
     WHO,
 )
 from standin.ptx import parse
 from standin.translate import ATOMIC, DONE, I32, I64, READ, WRITE, Thread
 
+DIVERGED = 2
 FINISHED = -2
 """State of a thread that has returned."""
 USES = {READ: "reads", WRITE: "writes", ATOMIC: "adds atomically to"}
@@ -48,13 +53,21 @@ PRIMES = (1, 7919, 104729, 1299709)
 
 @dataclass(frozen=True)
 class Span:
-    """An array of a launch. `owner`: first byte, bytes of an element and their number of the allocation that it is part of."""
+    """An array of a launch. `owner`: first byte, bytes of an element and their number of the allocation that it is part of.
+
+    `given`: its address as the kernel is told, 0: where it lies. `ticket`: the byte where blocks that are done count, or -1.
+    """
 
     name: str
     address: int
     nbytes: int
     owner: tuple[int, int, int]
-    watched: bool = True
+    given: int = 0
+    ticket: int = -1
+
+    @property
+    def begin(self) -> int:
+        return self.given or self.address
 
 
 class Fault(AssertionError):
@@ -82,12 +95,15 @@ class Program:
     ) -> None:
         """Run (blocks, threads); `order` chooses which comes first. Raises Fault."""
         with _TURN:
-            context = _context(spans)
+            context = _context(spans, blocks)
             frames = np.zeros(max(1, self._frame * threads), np.int64)
             states = np.zeros(threads, np.int64)
             given = (words, context, _shadow, frames, states)
             stride = PRIMES[order % len(PRIMES)]
-            if self._run(*(a.ctypes.data for a in given), blocks, threads, stride, order) != 0:
+            status = self._run(*(a.ctypes.data for a in given), blocks, threads, stride, order)
+            if status == DIVERGED:
+                raise Fault(f"{name}: threads of a block do not all come to the same barrier")
+            if status != 0:
                 raise Fault(f"{name}: {_told(context, spans)}")
 
 
@@ -96,7 +112,7 @@ _shadow = np.zeros(2, np.int64)
 _launches = 0
 
 
-def _context(spans: Sequence[Span]) -> npt.NDArray[np.int64]:
+def _context(spans: Sequence[Span], blocks: int) -> npt.NDArray[np.int64]:
     """What `check` reads; the shadow grows to what the launch needs."""
     global _shadow, _launches
     _launches += 1
@@ -105,12 +121,17 @@ def _context(spans: Sequence[Span]) -> npt.NDArray[np.int64]:
     used = 0
     for k, s in enumerate(spans):
         first, item, number = s.owner
+        if not s.nbytes:
+            number = 0
+            first = -1
         if first not in places:
             places[first], used = used, used + 2 * number
         row = context[HEAD + k * FIELDS :]
-        row[BEGIN], row[END], row[ORIGIN], row[ITEM] = s.address, s.address + s.nbytes, first, item
-        row[SHADOW], row[WATCHED] = places[first], s.watched
-    context[RANGES], context[LAUNCH], context[LAST] = len(spans), _launches, HEAD
+        row[BEGIN], row[END], row[REAL], row[ORIGIN], row[ITEM] = s.begin, s.begin + s.nbytes, s.address, first, item
+        row[SHADOW] = places[first]
+        if s.ticket >= 0:
+            context[TICKET] = s.begin + s.ticket
+    context[RANGES], context[LAUNCH], context[LAST], context[GRID], context[OWNER] = len(spans), _launches, HEAD, blocks, -1
     if used > len(_shadow):
         _shadow = np.zeros(2 * used, np.int64)
     return context
@@ -119,13 +140,15 @@ def _context(spans: Sequence[Span]) -> npt.NDArray[np.int64]:
 def _told(context: npt.NDArray[np.int64], spans: Sequence[Span]) -> str:
     address, use = int(context[ADDRESS]), USES[int(context[USE])]
     if context[KIND] == OUTSIDE:
-        near = min(spans, key=lambda s: min(abs(address - s.address), abs(address - s.address - s.nbytes)), default=None)
-        where = f"; nearest is {near.name}, byte {address - near.address} of {near.nbytes}" if near else ""
+        near = min(spans, key=lambda s: min(abs(address - s.begin), abs(address - s.begin - s.nbytes)), default=None)
+        where = f"; nearest is {near.name}, byte {address - near.begin} of {near.nbytes}" if near else ""
         return f"thread {context[WHO]} {use} memory outside of all arrays{where}"
     if context[KIND] == RACE:
-        s = next(s for s in spans if s.address <= address < s.address + s.nbytes)
-        item = (address - s.address) // s.owner[1]
+        s = next(s for s in spans if s.begin <= address < s.begin + s.nbytes)
+        item = (address - s.begin) // s.owner[1]
         return f"thread {context[WHO]} {use} {s.name}[{item}], which thread {context[OTHER]} uses in the same launch"
+    if context[KIND] == CROOKED:
+        return f"thread {context[WHO]} {use} an address that is no multiple of the size, or more than an element"
     return "a division by zero"
 
 
@@ -147,12 +170,12 @@ def _compiled(module: ir.Module) -> Any:
 
 
 def _launcher(module: ir.Module, thread: ir.Function, waits: bool, frame: int) -> None:
-    """`run(parameters, context, shadow, frames, states, blocks, threads, stride, order) -> i64`: 0, or 1 after a fault."""
+    """`run(parameters, context, shadow, frames, states, blocks, threads, stride, order) -> i64`: 0, 1 (fault) or DIVERGED."""
     pointer = I64.as_pointer()
     function = ir.Function(module, ir.FunctionType(I64, [pointer] * 5 + [I64] * 4), "run")
     parameters, context, shadow, frames, states, blocks, threads, stride, order = function.args
     build = ir.IRBuilder(function.append_basic_block("entry"))
-    fault = function.append_basic_block("fault")
+    fault, diverged = function.append_basic_block("fault"), function.append_basic_block("diverged")
 
     def mixed(k: ir.Value, many: ir.Value) -> ir.Value:
         return build.urem(build.add(build.mul(k, stride), order), many)
@@ -177,7 +200,7 @@ def _launcher(module: ir.Module, thread: ir.Function, waits: bool, frame: int) -
             waiting = cgutils.alloca_once(build, I32)
             build.branch(again)
             build.position_at_end(again)
-            build.store(ir.Constant(I32, 0), waiting)
+            build.store(ir.Constant(I32, -1), waiting)
             with cgutils.for_range(build, threads) as loop:
                 t = mixed(loop.index, threads)
                 place = build.gep(states, [t])
@@ -186,9 +209,17 @@ def _launcher(module: ir.Module, thread: ir.Function, waits: bool, frame: int) -
                     result = call(mixed(outer.index, blocks), t, build.trunc(state, I32))
                     ended = build.icmp_signed("==", result, ir.Constant(I32, DONE))
                     build.store(build.select(ended, ir.Constant(I64, FINISHED), build.sext(result, I64)), place)
-                    build.store(build.or_(build.load(waiting), result), waiting)
-            build.cbranch(build.icmp_signed("!=", build.load(waiting), ir.Constant(I32, 0)), again, on)
+                    others = build.load(waiting)
+                    alike = build.or_(
+                        build.icmp_signed("<", others, ir.Constant(I32, 0)), build.icmp_signed("==", others, result)
+                    )
+                    with build.if_then(build.not_(alike), likely=False):
+                        build.branch(diverged)
+                    build.store(result, waiting)
+            build.cbranch(build.icmp_signed(">", build.load(waiting), ir.Constant(I32, 0)), again, on)
             build.position_at_end(on)
     build.ret(ir.Constant(I64, 0))
     build.position_at_end(fault)
     build.ret(ir.Constant(I64, 1))
+    build.position_at_end(diverged)
+    build.ret(ir.Constant(I64, DIVERGED))

@@ -20,6 +20,8 @@ DONE, FAULT = 0, -1
 """What a thread returns; k > 0: it waits at barrier k."""
 ORDERED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 UNORDERED = {"equ": "==", "neu": "!=", "ltu": "<", "leu": "<=", "gtu": ">", "geu": ">="}
+MODIFIERS = {"sat", "ftz", "NaN", "xorsign", "approx", "full", "nc"}
+"""What changes the meaning of an instruction and is not translated."""
 Value = ir.Value
 
 
@@ -137,13 +139,13 @@ class Thread:
         on = self.function.append_basic_block("checked")
         self.build.cbranch(self.build.icmp_signed("!=", good, ir.Constant(I64, 0)), on, self.fault)
         self.build.position_at_end(on)
-        return self.build.inttoptr(address, kind.as_pointer())
+        return self.build.inttoptr(good, kind.as_pointer())
 
     # ---- instructions
 
     def _do(self, line: Instruction) -> None:
         known: Callable[[Instruction], None] | None = getattr(self, f"_{line.words[0]}", None)
-        if known is None:
+        if known is None or MODIFIERS & set(line.words):
             raise NotImplementedError(f"PTX instruction {'.'.join(line.words)} {', '.join(line.operands)}")
         known(line)
 
@@ -363,6 +365,11 @@ class Thread:
             found = self.build.call(
                 self.build.module.globals.get(name) or ir.Function(self.build.module, saturated, name), [value]
             )
+            if "64" in source + target:  # of a NaN; 0 otherwise
+                least = ir.Constant(wanted, 1 << (wanted.width - 1))
+                found = self.build.select(self.build.fcmp_unordered("uno", value, value), least, found)
+        elif how:
+            raise NotImplementedError(".".join(line.words))
         elif llvm(source).width < wanted.width:
             found = self.build.sext(value, wanted) if source[0] == "s" else self.build.zext(value, wanted)
         else:
