@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from standin.device import FOLDER, operations
 
-ENGINE = [f"tests/test_{name}.py" for name in ("cuda_engine", "cuda_edges", "cuda_cluster", "rules_cuda")]
+ENGINE = [f"tests/test_{name}.py" for name in ("cuda_engine", "rules_cuda")]
 MODELS = [f"tests/test_{name}.py" for name in ("neurons_cuda", "plasticity_cuda")]
-NETWORKS = ["tests/test_networks_cuda.py"]
-"""Too large for the simulator."""
+MORE = [f"tests/test_{name}.py" for name in ("cuda_edges", "cuda_cluster", "networks_cuda")]
+"""For the stand-in only, which is faster than the simulator."""
 KERNELS = {
     *("arrive", "choose", "current", "cut", "deliver", "deliver_given", "draw", "draw_again", "draw_again_given", "emit_poisson"),
     *("enter_given", "given", "keep", "noise", "prepare", "relay", "sample", "tidy", "update", "wave"),
@@ -50,7 +50,7 @@ def runs(root: Path, folder: Path) -> Iterator[dict[str, subprocess.Popen[str]]]
     standin = {"EVENTSNN_STANDIN": "1", FOLDER: str(folder)}
     for name, files, more in (
         ("simulator", ENGINE + MODELS, {"NUMBA_ENABLE_CUDASIM": "1"}),
-        ("stand-in, engine", ENGINE + NETWORKS, standin),
+        ("stand-in, engine", ENGINE + MORE, standin),
         ("stand-in, models", MODELS, standin),
     ):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *files]
@@ -67,7 +67,7 @@ def runs(root: Path, folder: Path) -> Iterator[dict[str, subprocess.Popen[str]]]
             run.communicate(timeout=60)
 
 
-@pytest.mark.parametrize(("where", "skipped"), [("simulator", ["1"]), ("stand-in, engine", ["1"]), ("stand-in, models", [])])
+@pytest.mark.parametrize(("where", "skipped"), [("simulator", []), ("stand-in, engine", ["1"]), ("stand-in, models", [])])
 def test_the_bits_of_backend_cpu(where: str, skipped: list[str], runs: dict[str, subprocess.Popen[str]]) -> None:
     said, _ = runs[where].communicate(timeout=WAIT)
     assert runs[where].returncode == 0, said[-8000:]

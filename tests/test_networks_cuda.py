@@ -13,13 +13,13 @@ from eventsnn.models.networks import brunel, cobahh, cuba, hpc_benchmark, microc
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(isinstance(GPU, str), reason=f"no GPU: {GPU}")]
 NETWORKS: dict[str, tuple[Callable[[], snn.Network], float, int]] = {
-    "microcircuit": (lambda: microcircuit(0.1), 60.0, 500),
+    "microcircuit": (lambda: microcircuit(0.1), 40.0, 300),
     "brunel": (lambda: brunel(2_500), 30.0, 500),
     "cuba": (cuba, 30.0, 500),
     "cobahh": (cobahh, 20.0, 100),
-    "hpc_benchmark": (lambda: hpc_benchmark(0.1, indegrees=0.05), 60.0, 500),
+    "hpc_benchmark": (lambda: hpc_benchmark(0.1, indegrees=0.05), 40.0, 300),
     "small": (lambda: small(1_000), 100.0, 500),
-    "polychronization": (polychronization, 200.0, 100),
+    "polychronization": (polychronization, 100.0, 50),
 }
 """A network, ms, and spikes that it gives at least."""
 
