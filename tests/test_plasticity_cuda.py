@@ -121,7 +121,7 @@ def result(net: snn.Network, names: tuple[str, ...], **options: Any) -> tuple[An
 
 
 def test_rules_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also with histories so short that synapses are brought up to date all the time."""
+    """Also on two parts whose histories have less room; test_cuda_edges.py has some that are cut while they run."""
     expected = result(first(), FIRST, backend="cpu", threads=1)
     assert expected[0]["exc/spikes"].sizes["event"] > 20 * N
     for name in FIRST[:3]:
